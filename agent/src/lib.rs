@@ -1,0 +1,4 @@
+//! rolekeeper: keeps AWS role credentials fresh on a host.
+
+pub mod credentials;
+pub mod environment;

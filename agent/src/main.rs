@@ -1,0 +1,2 @@
+//! The binary: one screen, everything else is in the library.
+fn main() {}
