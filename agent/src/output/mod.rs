@@ -1,0 +1,9 @@
+//! Publishing: what goes into which file, and how a file is replaced. Knows nothing of AWS calls or schedules.
+
+pub mod directory;
+mod error;
+pub mod names;
+pub mod render;
+pub mod state;
+
+pub use error::{OutputError, Step};
