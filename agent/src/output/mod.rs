@@ -3,6 +3,8 @@
 pub mod directory;
 mod error;
 pub mod names;
+pub mod place;
+pub mod profile_files;
 pub mod render;
 pub mod state;
 
