@@ -1,7 +1,21 @@
 //! rolekeeper: keeps AWS role credentials fresh on a host.
 
+pub mod chain;
+pub mod cli;
 pub mod clock;
+pub mod config;
 pub mod credentials;
+pub mod disposition;
+pub mod encode;
 pub mod environment;
+pub mod error;
+pub mod fingerprint;
+pub mod host;
+pub mod json;
+pub mod output;
+pub mod retry;
+pub mod schedule;
+pub mod source;
+pub mod sts;
 pub mod timestamp;
 pub mod transport;

@@ -40,7 +40,7 @@ pub struct RoleChain {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum BaseSource {
-    /// The credentials of the EC2 instance profile, from IMDSv2.
+    /// The credentials of the EC2 instance profile, from `IMDSv2`.
     Ec2InstanceMetadata,
     /// Keys written in the profile named.
     StaticKeys {

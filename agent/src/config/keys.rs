@@ -1,0 +1,148 @@
+//! The one table of the keys that this agent knows: where each is valid, who reads it, and whether this version
+//! can act on it. What becomes supported changes its row here and nothing else in the reading of files.
+
+use super::names::nearest;
+use super::problem::Meant;
+
+/// The prefix of the agent's own keys inside a profile.
+pub(crate) const PREFIX: &str = "rolekeeper_";
+
+/// Which profiles of a chain a key matters in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// `[rolekeeper]`, for the whole agent.
+    Agent,
+    /// The profile that is refreshed, not the ones it starts from.
+    Selected,
+    /// Every profile that describes an `AssumeRole` hop.
+    Hop,
+    /// The profile where a chain starts.
+    Base,
+}
+
+/// What this version does with a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    /// Acts on it.
+    Built,
+    /// Refuses it by name; never taken for "no credentials".
+    Later,
+    /// Refuses it by name, because it needs somebody at a terminal.
+    NeedsTerminal,
+}
+
+/// One row: a name, or a family of names where it ends in `*`.
+#[derive(Debug)]
+pub(crate) struct Key {
+    pub(crate) name: &'static str,
+    pub(crate) reach: Reach,
+    pub(crate) state: State,
+}
+
+const fn key(name: &'static str, reach: Reach, state: State) -> Key {
+    Key { name, reach, state }
+}
+
+/// The keys that decide what a profile or the agent does.
+pub(crate) const KEYS: &[Key] = &[
+    key("managed", Reach::Agent, State::Built),
+    key("output_dir", Reach::Agent, State::Built),
+    key("serve", Reach::Agent, State::Later),
+    key("rolekeeper_publish", Reach::Selected, State::Built),
+    key("rolekeeper_owner", Reach::Selected, State::Built),
+    key("rolekeeper_group", Reach::Selected, State::Built),
+    key("rolekeeper_mode", Reach::Selected, State::Built),
+    key("rolekeeper_credential_process", Reach::Selected, State::Built),
+    key("rolekeeper_refresh_after_percent", Reach::Selected, State::Built),
+    key("rolekeeper_margin_seconds", Reach::Selected, State::Built),
+    key("rolekeeper_credentials_file", Reach::Selected, State::Later),
+    key("rolekeeper_on_rotate", Reach::Selected, State::Later),
+    key("rolekeeper_write_mode", Reach::Selected, State::Later),
+    key("rolekeeper_fallback_regions", Reach::Selected, State::Later),
+    key("mfa_serial", Reach::Hop, State::NeedsTerminal),
+    key("rolekeeper_policy", Reach::Hop, State::Later),
+    key("rolekeeper_policy_file", Reach::Hop, State::Later),
+    key("rolekeeper_policy_arns", Reach::Hop, State::Later),
+    key("rolekeeper_tags", Reach::Hop, State::Later),
+    key("rolekeeper_transitive_tags", Reach::Hop, State::Later),
+    key("rolekeeper_source_identity", Reach::Hop, State::Later),
+    // The order of these rows is the order in which a base source is looked for.
+    key("rolekeeper_iot_*", Reach::Base, State::Later),
+    key("rolekeeper_roles_anywhere_*", Reach::Base, State::Later),
+    key("rolekeeper_saml_*", Reach::Base, State::Later),
+    key("web_identity_token_file", Reach::Base, State::Later),
+    key("sso_session", Reach::Base, State::Later),
+    key("sso_start_url", Reach::Base, State::Later),
+    key("sso_region", Reach::Base, State::Later),
+    key("sso_account_id", Reach::Base, State::Later),
+    key("sso_role_name", Reach::Base, State::Later),
+    key("login_session", Reach::Base, State::Later),
+    key("credential_process", Reach::Base, State::Later),
+];
+
+impl Key {
+    /// Whether this row describes `name`.
+    pub(crate) fn matches(&self, name: &str) -> bool {
+        self.name.strip_suffix('*').map_or(self.name == name, |family| {
+            name.strip_prefix(family).is_some_and(|rest| !rest.is_empty())
+        })
+    }
+
+    /// Whether the row is one of the agent's own, as a section of a profile would write it.
+    fn is_ours(&self) -> bool {
+        self.reach == Reach::Agent || self.name.starts_with(PREFIX)
+    }
+}
+
+/// Whether `name` is one of the agent's keys, valid in `[rolekeeper]` (`agent`) or in a profile.
+pub(crate) fn is_known(name: &str, agent: bool) -> bool {
+    KEYS.iter().any(|key| (key.reach == Reach::Agent) == agent && key.is_ours() && key.matches(name))
+}
+
+/// The known key nearest to `name`, which is none itself.
+pub(crate) fn meant(name: &str, agent: bool) -> Meant {
+    let bare = name.strip_prefix(PREFIX).unwrap_or(name);
+    let candidates = |agent: bool| {
+        KEYS.iter()
+            .filter(move |key| (key.reach == Reach::Agent) == agent && key.is_ours())
+            .map(|key| key.name.strip_prefix(PREFIX).unwrap_or(key.name))
+    };
+    let full = |bare: &str, agent: bool| {
+        KEYS.iter()
+            .filter(|key| (key.reach == Reach::Agent) == agent && key.is_ours())
+            .find(|key| key.name.strip_prefix(PREFIX).unwrap_or(key.name) == bare)
+            .map(|key| key.name)
+    };
+    if let Some(there) = full(bare, !agent) {
+        return Meant::Elsewhere(there);
+    }
+    nearest(bare, candidates(agent)).and_then(|near| full(near, agent)).map_or(Meant::Nothing, Meant::Key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn families_need_a_rest() {
+        assert!(is_known("rolekeeper_iot_endpoint", false));
+        assert!(!is_known("rolekeeper_iot_", false));
+        assert!(!is_known("rolekeeper_iot", false));
+    }
+
+    #[test]
+    fn a_misspelt_key_finds_its_neighbour() {
+        assert_eq!(meant("rolekeeper_ownr", false), Meant::Key("rolekeeper_owner"));
+        assert_eq!(meant("outptu_dir", true), Meant::Key("output_dir"));
+        assert_eq!(meant("rolekeeper_output_dir", false), Meant::Elsewhere("output_dir"));
+        assert_eq!(meant("rolekeeper_output_dir", true), Meant::Key("output_dir"));
+        assert_eq!(meant("rolekeeper_zzzzzzzz", false), Meant::Nothing);
+    }
+
+    #[test]
+    fn no_name_occurs_twice() {
+        for (index, key) in KEYS.iter().enumerate() {
+            assert!(KEYS.iter().skip(index + 1).all(|other| other.name != key.name), "{}", key.name);
+        }
+    }
+}

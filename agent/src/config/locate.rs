@@ -1,0 +1,162 @@
+//! Which files are read: the search order of the configuration, the credentials file beside it, and what makes a file
+//! unfit to be read at all. Knows nothing of syntax.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use zeroize::Zeroizing;
+
+use super::LoadOptions;
+use super::error::{ConfigError, Location, Warning};
+use super::problem::Problem;
+use super::read::{ReadError, read_text};
+use super::trust::{self, TrustError};
+use super::values::expand_home;
+use crate::environment::Environment;
+
+/// How the first line of every file that the agent publishes begins.
+pub const PUBLISHED_MARKER: &str = "# Published by rolekeeper";
+
+/// A file's name, as it was named, and its text.
+pub(crate) struct Text {
+    pub(crate) file: Arc<Path>,
+    pub(crate) text: Zeroizing<String>,
+}
+
+/// The one or two files that make a configuration.
+pub(crate) struct Files {
+    pub(crate) config: Option<Text>,
+    pub(crate) credentials: Option<Text>,
+}
+
+/// Finds and reads the files.
+///
+/// # Errors
+///
+/// When a file that was named is absent, when none is found, and when one that is there cannot be used.
+pub(crate) fn find(
+    options: &LoadOptions,
+    environment: &Environment,
+    warnings: &mut Vec<Warning>,
+) -> Result<Files, ConfigError> {
+    let named = options.config.as_deref().or_else(|| environment.os("ROLEKEEPER_CONFIG").map(Path::new));
+    let (place, config) = if let Some(named) = named {
+        let place = expand(named, environment)?;
+        let Some(text) = read(&place, options.is_root)? else {
+            return Err(ConfigError::new(Location::in_file(&place.into()), Problem::Missing));
+        };
+        (place, Some(text))
+    } else {
+        search(options, environment)?
+    };
+    if let Some(text) = &config
+        && is_published(text)
+    {
+        return Err(ConfigError::new(Location::in_file(&text.file), Problem::PublishedByUs));
+    }
+    let credentials = credentials(&place, options, environment, warnings)?;
+    if config.is_none() && credentials.is_none() {
+        return Err(nothing_found(options, environment));
+    }
+    Ok(Files { config, credentials })
+}
+
+/// The first file there is, and its place; the last place where there is none.
+fn search(options: &LoadOptions, environment: &Environment) -> Result<(PathBuf, Option<Text>), ConfigError> {
+    if let Some(text) = read(&options.system_config, options.is_root)? {
+        return Ok((options.system_config.clone(), Some(text)));
+    }
+    // Root's own files under HOME belong to whoever logs in as root; a service is configured in /etc.
+    if options.is_root {
+        return Err(nothing_found(options, environment));
+    }
+    let place = match environment.os("AWS_CONFIG_FILE") {
+        Some(file) => expand(Path::new(file), environment)?,
+        None => expand_home(Path::new("~/.aws/config"), environment)
+            .map_err(|_| nothing_found(options, environment))?,
+    };
+    let text = read(&place, false)?;
+    Ok((place, text))
+}
+
+fn nothing_found(options: &LoadOptions, environment: &Environment) -> ConfigError {
+    if environment.os("AWS_WEB_IDENTITY_TOKEN_FILE").is_some() {
+        return ConfigError::new(Location::default(), Problem::WebIdentityEnvironment);
+    }
+    let mut looked = vec![format!("`{}`", options.system_config.display())];
+    if !options.is_root {
+        looked.push(match environment.os("AWS_CONFIG_FILE") {
+            Some(file) => format!("`{}`", Path::new(file).display()),
+            None if environment.os("HOME").is_some() => "`~/.aws/config`".to_owned(),
+            None => "`~/.aws/config` (`HOME` is not set)".to_owned(),
+        });
+    }
+    ConfigError::new(Location::default(), Problem::NothingFound { looked })
+}
+
+fn credentials(
+    config: &Path,
+    options: &LoadOptions,
+    environment: &Environment,
+    warnings: &mut Vec<Warning>,
+) -> Result<Option<Text>, ConfigError> {
+    let named = environment.os("AWS_SHARED_CREDENTIALS_FILE");
+    let place = match named {
+        Some(file) => expand(Path::new(file), environment)?,
+        None => config.with_file_name("credentials"),
+    };
+    // A configuration that is itself called `credentials` has none beside it.
+    if place == config {
+        return Ok(None);
+    }
+    let mut warn = |text: &str| {
+        let location = Location::in_file(&place.as_path().into());
+        warnings.push(Warning { location, text: text.to_owned() });
+    };
+    match read(&place, options.is_root)? {
+        Some(text) if is_published(&text) => {
+            warn("ignored as a source of keys, because rolekeeper itself published this file");
+            Ok(None)
+        }
+        None if named.is_some() => {
+            warn("the file that `AWS_SHARED_CREDENTIALS_FILE` names does not exist");
+            Ok(None)
+        }
+        found => Ok(found),
+    }
+}
+
+fn expand(path: &Path, environment: &Environment) -> Result<PathBuf, ConfigError> {
+    expand_home(path, environment).map_err(|problem| ConfigError::new(Location::default(), problem))
+}
+
+/// The text of `place`; `None` where there is no such file.
+fn read(place: &Path, is_root: bool) -> Result<Option<Text>, ConfigError> {
+    let file: Arc<Path> = place.into();
+    let refuse =
+        |problem, line| Err(ConfigError::new(Location { line, ..Location::in_file(&file) }, problem));
+    let trusted = if is_root && place != Path::new("/dev/null") {
+        match trust::check(place) {
+            Ok(trusted) => trusted,
+            Err(TrustError::Untrusted(untrusted)) => return refuse(Problem::Untrusted(untrusted), None),
+            Err(TrustError::Unreadable(cause))
+                if matches!(cause.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
+            {
+                return Ok(None);
+            }
+            Err(TrustError::Unreadable(cause)) => return refuse(Problem::Unreadable(cause), None),
+        }
+    } else {
+        place.to_owned()
+    };
+    match read_text(&trusted) {
+        Ok(text) => Ok(Some(Text { file, text })),
+        Err(ReadError::Absent) => Ok(None),
+        Err(ReadError::Other(problem, line)) => refuse(problem, line),
+    }
+}
+
+fn is_published(text: &Text) -> bool {
+    text.text.strip_prefix('\u{feff}').unwrap_or(&text.text).starts_with(PUBLISHED_MARKER)
+}

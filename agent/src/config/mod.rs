@@ -1,0 +1,237 @@
+//! The configuration: from files, environment and command line to profiles that are already checked.
+//!
+//! [`Config::load`] fails for what concerns the whole file; anything else is one profile's own error and leaves the
+//! others alone. Nothing here contacts a network or writes a file.
+
+mod accounts;
+mod advice;
+mod assemble;
+mod command_line;
+mod document;
+pub mod endpoint;
+pub mod error;
+mod imds;
+mod ini;
+mod keys;
+mod limits;
+mod locate;
+pub mod model;
+mod names;
+pub mod partition;
+pub mod problem;
+mod profile;
+mod read;
+mod settings;
+pub mod trust;
+mod url;
+mod values;
+
+use std::path::PathBuf;
+
+pub use self::command_line::CommandLineProfile;
+pub use self::error::{ConfigError, Location, Warning};
+pub use self::locate::PUBLISHED_MARKER;
+pub use self::settings::{AgentSettings, Managed};
+
+use self::accounts::Accounts;
+use self::assemble::{Assembly, chaining_warnings};
+use self::document::{Document, FileKind, Section};
+use self::locate::Text;
+use self::model::Profile;
+use self::problem::Problem;
+use crate::environment::Environment;
+
+/// What decides which files are read and how far they are believed.
+#[derive(Clone, Debug)]
+pub struct LoadOptions {
+    /// `--config`.
+    pub config: Option<PathBuf>,
+    /// A profile described on the command line; then no file is read.
+    pub command_line: Option<CommandLineProfile>,
+    /// Whether the process is root: then files that others can change are refused.
+    pub is_root: bool,
+    /// The configuration of the host: `/etc/rolekeeper/config`.
+    pub system_config: PathBuf,
+    /// The user database: `/etc/passwd`.
+    pub passwd: PathBuf,
+    /// The group database: `/etc/group`.
+    pub group: PathBuf,
+}
+
+impl LoadOptions {
+    /// The usual places, for a process that is or is not root.
+    #[must_use]
+    pub fn new(is_root: bool) -> Self {
+        Self {
+            config: None,
+            command_line: None,
+            is_root,
+            system_config: PathBuf::from("/etc/rolekeeper/config"),
+            passwd: PathBuf::from("/etc/passwd"),
+            group: PathBuf::from("/etc/group"),
+        }
+    }
+}
+
+/// A loaded configuration.
+#[derive(Debug)]
+pub struct Config {
+    /// What `[rolekeeper]` says.
+    pub settings: AgentSettings,
+    /// What works, but probably not as its author expects.
+    pub warnings: Vec<Warning>,
+    document: Document,
+    environment: Environment,
+    options: LoadOptions,
+    managed: Vec<ManagedProfile>,
+}
+
+/// One managed profile: ready, or the reason why it is not.
+#[derive(Debug)]
+pub struct ManagedProfile {
+    /// The name in `[profile NAME]`.
+    pub name: String,
+    /// The profile, checked; an error concerns this profile and no other.
+    pub outcome: Result<Profile, ConfigError>,
+}
+
+impl Config {
+    /// Finds, reads and checks the configuration.
+    ///
+    /// # Errors
+    ///
+    /// When no file is found or one cannot be read or trusted; a line that follows no rule; anything wrong in
+    /// `[rolekeeper]`; a `rolekeeper_` key that does not exist.
+    pub fn load(options: &LoadOptions, environment: &Environment) -> Result<Self, ConfigError> {
+        let mut warnings = Vec::new();
+        let document = match (&options.command_line, &options.config) {
+            (Some(_), Some(_)) => {
+                return Err(ConfigError::new(Location::default(), Problem::FileAndCommandLine));
+            }
+            (Some(given), None) => command_line::document(given)?,
+            (None, _) => read_document(options, environment, &mut warnings)?,
+        };
+        let settings = settings::agent_settings(&document, environment)?;
+        let mut config = Self {
+            settings,
+            warnings,
+            document,
+            environment: environment.clone(),
+            options: options.clone(),
+            managed: Vec::new(),
+        };
+        config.assemble_managed();
+        Ok(config)
+    }
+
+    /// The managed profiles in the order of the file.
+    #[must_use]
+    pub fn profiles(&self) -> &[ManagedProfile] {
+        &self.managed
+    }
+
+    /// The managed profiles called `names`, in that order and each once; all where `names` is empty.
+    ///
+    /// # Errors
+    ///
+    /// The first name that is no profile, or one that is not managed.
+    pub fn select(&self, names: &[String]) -> Result<Vec<&ManagedProfile>, ConfigError> {
+        if names.is_empty() {
+            return Ok(self.managed.iter().collect());
+        }
+        let mut selected: Vec<&ManagedProfile> = Vec::new();
+        for name in names {
+            if selected.iter().any(|profile| profile.name == *name) {
+                continue;
+            }
+            let found = self.managed.iter().find(|profile| profile.name == *name);
+            selected.push(found.ok_or_else(|| match self.section(name) {
+                Ok(section) => self.not_managed(section),
+                Err(error) => error,
+            })?);
+        }
+        Ok(selected)
+    }
+
+    /// The profile `name`, managed or not.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such profile, or it cannot be used.
+    pub fn resolve(&self, name: &str) -> Result<Profile, ConfigError> {
+        self.assembly().profile(self.section(name)?)
+    }
+
+    fn section(&self, name: &str) -> Result<&Section, ConfigError> {
+        self.document.profile(name).ok_or_else(|| {
+            let (near, unprefixed) = self.document.near(name);
+            let location = Location { profile: Some(name.to_owned()), ..Location::default() };
+            ConfigError::new(location, Problem::NoSuchProfile { near, unprefixed })
+        })
+    }
+
+    fn not_managed(&self, section: &Section) -> ConfigError {
+        let write = if section.text("rolekeeper_publish").is_some() {
+            "write `rolekeeper_publish = true` instead of `false`"
+        } else {
+            "write `rolekeeper_publish = true` in the profile"
+        };
+        section.error("rolekeeper_publish", Problem::NotManaged { write })
+    }
+
+    fn assembly(&self) -> Assembly<'_> {
+        Assembly {
+            document: &self.document,
+            environment: &self.environment,
+            region: self.options.command_line.as_ref().and_then(|given| given.region.as_deref()),
+            accounts: Accounts { passwd: &self.options.passwd, group: &self.options.group },
+        }
+    }
+
+    fn assemble_managed(&mut self) {
+        let mut warnings = Vec::new();
+        let mut managed = Vec::new();
+        for section in &self.document.profiles {
+            let outcome = match settings::publish(section) {
+                Ok(publish)
+                    if !self.settings.managed.includes(section.text("role_arn").is_some(), publish) =>
+                {
+                    continue;
+                }
+                Ok(_) if !names::is_directory(&section.name) => Err(section.error("", Problem::UnusableName)),
+                Ok(_) => self.assembly().profile(section),
+                Err(error) => Err(error),
+            };
+            if let Ok(profile) = &outcome {
+                chaining_warnings(&self.document, profile, &mut warnings);
+            }
+            managed.push(ManagedProfile { name: section.name.clone(), outcome });
+        }
+        self.managed = managed;
+        self.warnings.append(&mut warnings);
+    }
+}
+
+fn read_document(
+    options: &LoadOptions,
+    environment: &Environment,
+    warnings: &mut Vec<Warning>,
+) -> Result<Document, ConfigError> {
+    let files = locate::find(options, environment, warnings)?;
+    let mut document = Document::default();
+    for (file, kind) in [(files.config, FileKind::Config), (files.credentials, FileKind::Credentials)] {
+        let Some(Text { file, text }) = file else { continue };
+        let bare = text.strip_prefix('\u{feff}').unwrap_or_else(|| text.as_str());
+        if bare.len() != text.len() {
+            // Harmless here, and editors add it unseen; but the file is meant to serve the AWS CLI too.
+            let text = "the file begins with a byte order mark, which the AWS CLI refuses".to_owned();
+            warnings.push(Warning { location: Location::in_file(&file), text });
+        }
+        let sections = ini::parse(bare).map_err(|error| {
+            let location = Location { line: Some(error.line), ..Location::in_file(&file) };
+            ConfigError::new(location, Problem::Syntax(error.problem))
+        })?;
+        document.add(sections, kind, &file, warnings)?;
+    }
+    Ok(document)
+}

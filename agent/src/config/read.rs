@@ -1,0 +1,80 @@
+//! Reads one file whole: bounded, never waiting for a pipe, into memory that is wiped. Knows nothing of its content
+//! beyond being text.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use rustix::fs::{FileType, Mode, OFlags};
+use rustix::io::Errno;
+use zeroize::Zeroizing;
+
+use super::problem::Problem;
+
+/// More than any configuration needs.
+pub(crate) const LARGEST: usize = 1024 * 1024;
+
+/// Why there is no text.
+pub(crate) enum ReadError {
+    /// There is no such file.
+    Absent,
+    /// Something else, and the line where it is one line's fault.
+    Other(Problem, Option<usize>),
+}
+
+impl From<Problem> for ReadError {
+    fn from(problem: Problem) -> Self {
+        Self::Other(problem, None)
+    }
+}
+
+/// Reads `path`, following links. `/dev/null` is an empty file: it is how the other file is switched off.
+pub(crate) fn read_text(path: &Path) -> Result<Zeroizing<String>, ReadError> {
+    if path == Path::new("/dev/null") {
+        return Ok(Zeroizing::default());
+    }
+    // Without NONBLOCK, opening a FIFO would wait for its writer.
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let file = rustix::fs::open(path, flags, Mode::empty()).map_err(|cause| {
+        if matches!(cause, Errno::NOENT | Errno::NOTDIR) {
+            ReadError::Absent
+        } else {
+            Problem::Unreadable(cause.into()).into()
+        }
+    })?;
+    let stat = rustix::fs::fstat(&file).map_err(|cause| Problem::Unreadable(cause.into()))?;
+    let kind = FileType::from_raw_mode(stat.st_mode);
+    if kind != FileType::RegularFile {
+        let kinds = [(FileType::Directory, "a directory"), (FileType::Fifo, "a pipe")];
+        let name = kinds.iter().find(|(other, _)| *other == kind).map_or("a device", |(_, name)| name);
+        return Err(Problem::NotAFile(name).into());
+    }
+    let size = usize::try_from(stat.st_size).unwrap_or(usize::MAX);
+    if size > LARGEST {
+        return Err(Problem::TooLarge(LARGEST).into());
+    }
+    let mut file = File::from(file);
+    // One allocation of the final size: a growing buffer would leave copies behind that nobody wipes.
+    let mut buffer = Zeroizing::new(vec![0; LARGEST.min(size.saturating_add(4096)).saturating_add(1)]);
+    let mut filled = 0_usize;
+    loop {
+        let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) else {
+            return Err(Problem::TooLarge(LARGEST).into());
+        };
+        match file.read(rest) {
+            Ok(0) => break,
+            Ok(count) => filled = filled.saturating_add(count),
+            Err(cause) if cause.kind() == io::ErrorKind::Interrupted => {}
+            Err(cause) => return Err(Problem::Unreadable(cause).into()),
+        }
+    }
+    let bytes = buffer.get(..filled).unwrap_or_default();
+    match str::from_utf8(bytes) {
+        Ok(text) => Ok(Zeroizing::new(text.to_owned())),
+        Err(error) => {
+            let before = bytes.get(..error.valid_up_to()).unwrap_or_default();
+            let line = before.iter().filter(|byte| **byte == b'\n').count().saturating_add(1);
+            Err(ReadError::Other(Problem::NotUtf8, Some(line)))
+        }
+    }
+}

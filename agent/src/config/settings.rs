@@ -1,0 +1,164 @@
+//! The agent's own keys: `[rolekeeper]` and the `rolekeeper_` keys that say how a profile is published and when it is
+//! refreshed. Knows nothing of credentials.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::accounts::Accounts;
+use super::document::{Document, Section};
+use super::error::{ConfigError, Location};
+use super::keys::{KEYS, Reach, State};
+use super::model::{Publication, RefreshSettings};
+use super::problem::Problem;
+use super::values::{Setting, expand_home};
+use crate::environment::Environment;
+
+/// What `[rolekeeper]` says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AgentSettings {
+    /// `output_dir`, absolute; `None` means the default directory.
+    pub output_dir: Option<PathBuf>,
+    /// `managed`.
+    pub managed: Managed,
+}
+
+/// Which profiles are refreshed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Managed {
+    /// Every profile with a `role_arn`, and every other that says `rolekeeper_publish = true`.
+    #[default]
+    All,
+    /// Only profiles that say `rolekeeper_publish = true`.
+    Explicit,
+}
+
+impl Managed {
+    /// Whether a profile is managed that has a role or not, and says `rolekeeper_publish` or does not.
+    pub(crate) fn includes(self, has_role: bool, publish: Option<bool>) -> bool {
+        publish.unwrap_or(self == Self::All && has_role)
+    }
+}
+
+/// Reads `[rolekeeper]`.
+///
+/// # Errors
+///
+/// A value that its key does not allow, or a key that this version cannot act on.
+pub(crate) fn agent_settings(
+    document: &Document,
+    environment: &Environment,
+) -> Result<AgentSettings, ConfigError> {
+    let Some(section) = &document.agent else { return Ok(AgentSettings::default()) };
+    let unprofiled = |location: Location| Location { profile: None, ..location };
+    let find = |key| {
+        Setting::of_profile(section, key)
+            .map(|setting| Setting { place: unprofiled(setting.place.clone()), ..setting })
+    };
+    let later = |key: &&_| matches!(key, super::keys::Key { reach: Reach::Agent, state: State::Later, .. });
+    if let Some(key) = KEYS.iter().filter(later).find(|key| section.text(key.name).is_some()) {
+        return Err(ConfigError::new(
+            unprofiled(section.at(key.name)),
+            Problem::NotBuilt(key.name.to_owned()),
+        ));
+    }
+    let managed = match find("managed") {
+        None => Managed::All,
+        Some(setting) => match setting.value.to_ascii_lowercase().as_str() {
+            "all" => Managed::All,
+            "explicit" => Managed::Explicit,
+            _ => {
+                return Err(setting
+                    .error("neither `all` nor `explicit`", "write `managed = all` or `managed = explicit`"));
+            }
+        },
+    };
+    let output_dir = find("output_dir").map(|setting| absolute(&setting, environment)).transpose()?;
+    Ok(AgentSettings { output_dir, managed })
+}
+
+/// The path that `setting` gives, `~` expanded.
+///
+/// # Errors
+///
+/// When it is not absolute: a service's working directory is nothing that a configuration could mean.
+pub(crate) fn absolute(setting: &Setting<'_>, environment: &Environment) -> Result<PathBuf, ConfigError> {
+    let path = expand_home(Path::new(setting.value), environment)
+        .map_err(|problem| ConfigError::new(setting.place.clone(), problem))?;
+    if path.is_absolute() && !setting.value.contains(['\n', '\0']) {
+        Ok(path)
+    } else {
+        Err(setting.error("not an absolute path", "write the path from `/` on"))
+    }
+}
+
+/// Whether `profile` says `rolekeeper_publish`, and what.
+pub(crate) fn publish(profile: &Section) -> Result<Option<bool>, ConfigError> {
+    Setting::of_profile(profile, "rolekeeper_publish").map(|setting| setting.boolean()).transpose()
+}
+
+/// Reads how `profile` is published.
+///
+/// # Errors
+///
+/// A value that its key does not allow, and accounts that do not exist or must not be used.
+pub(crate) fn publication(profile: &Section, accounts: &Accounts<'_>) -> Result<Publication, ConfigError> {
+    let find = |key| Setting::of_profile(profile, key);
+    let credential_process = find("rolekeeper_credential_process");
+    if let Some(setting) = &credential_process
+        && (setting.value.is_empty() || setting.value.contains(char::is_control))
+    {
+        return Err(setting.error("not one line of text", "write the command and its arguments on one line"));
+    }
+    Ok(Publication {
+        owner: find("rolekeeper_owner").map(|setting| accounts.user(&setting)).transpose()?,
+        group: find("rolekeeper_group").map(|setting| accounts.group(&setting)).transpose()?,
+        mode: find("rolekeeper_mode").map_or(Ok(0o600), |setting| mode(&setting))?,
+        credential_process: credential_process.map(|setting| setting.value.to_owned()),
+    })
+}
+
+fn mode(setting: &Setting<'_>) -> Result<u32, ConfigError> {
+    const WRITE: &str = "write `0600`, `0640` or `0440`";
+    let digits = setting.value.strip_prefix("0o").unwrap_or(setting.value);
+    let mode = u32::from_str_radix(digits, 8)
+        .ok()
+        .filter(|_| matches!(digits.len(), 3 | 4) && !digits.starts_with('+'));
+    match mode {
+        None => Err(setting.error("not a mode of three or four octal digits", WRITE)),
+        Some(mode) if mode & 0o400 == 0 => Err(setting.error("which keeps the owner from reading", WRITE)),
+        Some(mode) if mode & 0o022 != 0 => Err(setting.error("which lets others write", WRITE)),
+        Some(mode) if mode & !0o644 != 0 => {
+            Err(setting.error("which has bits that no credentials file needs", WRITE))
+        }
+        Some(mode) => Ok(mode),
+    }
+}
+
+/// Reads when `profile` is refreshed.
+///
+/// # Errors
+///
+/// A value that its key does not allow.
+pub(crate) fn refresh(profile: &Section) -> Result<RefreshSettings, ConfigError> {
+    let find = |key| Setting::of_profile(profile, key);
+    let percent = find("rolekeeper_refresh_after_percent").map_or(Ok(50), |setting| {
+        setting.number(
+            10,
+            90,
+            "outside 10 to 90",
+            "write `rolekeeper_refresh_after_percent = 50`, or leave it out",
+        )
+    })?;
+    let margin = find("rolekeeper_margin_seconds").map_or(Ok(20 * 60), |setting| {
+        setting.number(
+            0,
+            43200,
+            "outside 0 to 43200",
+            "write `rolekeeper_margin_seconds = 1200`, or leave it out",
+        )
+    })?;
+    Ok(RefreshSettings {
+        after_percent: u8::try_from(percent).unwrap_or(50),
+        margin: Duration::from_secs(margin.into()),
+    })
+}

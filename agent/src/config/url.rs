@@ -1,0 +1,108 @@
+//! The little of URLs that endpoints need: scheme, host, port, path, and whether the host is this one. No network,
+//! no name resolution.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+/// An `http` or `https` URL without user, query or fragment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Url<'a> {
+    pub(crate) is_https: bool,
+    /// Without brackets.
+    pub(crate) host: &'a str,
+    /// Empty, or begins with a slash.
+    pub(crate) path: &'a str,
+}
+
+impl<'a> Url<'a> {
+    /// Reads `text`; `None` where it is no such URL.
+    pub(crate) fn parse(text: &'a str) -> Option<Self> {
+        let (scheme, rest) = text.split_once("://")?;
+        let is_https = scheme.eq_ignore_ascii_case("https");
+        if !is_https && !scheme.eq_ignore_ascii_case("http") {
+            return None;
+        }
+        if !rest.bytes().all(|byte| byte.is_ascii_graphic())
+            || rest.contains(['?', '#', '@', '\\', '"', '<', '>'])
+        {
+            return None;
+        }
+        let (authority, path) = rest.find('/').and_then(|at| rest.split_at_checked(at)).unwrap_or((rest, ""));
+        let (host, port) = if let Some(inner) = authority.strip_prefix('[') {
+            let (host, after) = inner.split_once(']')?;
+            host.parse::<Ipv6Addr>().ok()?;
+            let port = if after.is_empty() { None } else { Some(after.strip_prefix(':')?) };
+            (host, port)
+        } else {
+            let (host, port) =
+                authority.split_once(':').map_or((authority, None), |(host, port)| (host, Some(port)));
+            let is_label = |label: &str| {
+                !label.is_empty()
+                    && label.len() <= 63
+                    && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+            };
+            if host.len() > 253 || !host.strip_suffix('.').unwrap_or(host).split('.').all(is_label) {
+                return None;
+            }
+            (host, port)
+        };
+        if port.is_some_and(|port| {
+            !port.bytes().all(|byte| byte.is_ascii_digit())
+                || port.parse::<u16>().map_or(true, |port| port == 0)
+        }) {
+            return None;
+        }
+        Some(Self { is_https, host, path })
+    }
+
+    /// Whether the host can only be this one: `localhost`, 127.0.0.0/8 or `::1`.
+    pub(crate) fn is_loopback(&self) -> bool {
+        self.host.eq_ignore_ascii_case("localhost")
+            || self.host.parse::<Ipv4Addr>().is_ok_and(|address| address.is_loopback())
+            || self.host.parse::<Ipv6Addr>().is_ok_and(|address| address.is_loopback())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_hosts_ports_and_paths() {
+        for (text, host, path, loopback) in [
+            ("https://sts.example.com", "sts.example.com", "", false),
+            ("HTTP://127.0.0.1:5000/", "127.0.0.1", "/", true),
+            ("http://[::1]:80/x", "::1", "/x", true),
+            ("http://[fd00:ec2::254]", "fd00:ec2::254", "", false),
+            ("http://LocalHost:1338", "LocalHost", "", true),
+            ("http://127.1.example.com", "127.1.example.com", "", false),
+        ] {
+            let url = Url::parse(text).unwrap();
+            assert_eq!((url.host, url.path, url.is_loopback()), (host, path, loopback), "{text}");
+        }
+    }
+
+    #[test]
+    fn refuses_what_is_no_endpoint() {
+        for text in [
+            "",
+            "sts.example.com",
+            "ftp://h",
+            "https://",
+            "https://user@h",
+            "https://h?x",
+            "https://h#x",
+            "http://h:0",
+            "http://h:",
+            "http://h:65536",
+            "http://h:+1",
+            "http://::1/",
+            "http://[::1",
+            "http://[::1]x",
+            "http://a b",
+            "http://a..b",
+            "http://h/\u{e9}",
+        ] {
+            assert!(Url::parse(text).is_none(), "{text}");
+        }
+    }
+}
