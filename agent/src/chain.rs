@@ -76,7 +76,11 @@ impl<'a> Chains<'a> {
     /// # Errors
     ///
     /// The first step that failed, and why.
-    pub fn obtain(&self, profile: &Profile, known_reduced: &[ReducedDuration]) -> Result<Obtained, ChainError> {
+    pub fn obtain(
+        &self,
+        profile: &Profile,
+        known_reduced: &[ReducedDuration],
+    ) -> Result<Obtained, ChainError> {
         match self.attempt(profile, known_reduced) {
             Err(ChainError::Role { cause: StsError::Service { error, .. }, .. })
                 if error.class() == ErrorClass::StaleCredentials
@@ -113,7 +117,8 @@ impl<'a> Chains<'a> {
             let sts = Sts::new(&profile.sts, region, self.host).map_err(failed)?;
             let session_name = self.session_name(profile, role)?;
             at = self.host.true_time();
-            let (next, reduction) = assume(&sts, role, &session_name, &issued, known_reduced).map_err(failed)?;
+            let (next, reduction) =
+                assume(&sts, role, &session_name, &issued, known_reduced).map_err(failed)?;
             issued = next;
             reduced.extend(reduction);
         }
@@ -147,7 +152,8 @@ impl<'a> Chains<'a> {
         let fetched = imds.credentials()?;
         info!("instance profile role `{}`", fetched.role_name);
         // While the session token is at hand: one request more only for what the configuration leaves open.
-        if profile.region.is_none() || profile.chain.roles.iter().any(|role| role.role_session_name.is_none()) {
+        if profile.region.is_none() || profile.chain.roles.iter().any(|role| role.role_session_name.is_none())
+        {
             self.learn_identity(profile, &imds)?;
         }
         self.instances.borrow_mut().insert(key, fetched.clone());
@@ -214,10 +220,16 @@ fn assume(
     };
     match sts.assume_role(&call(asked), &caller.credentials) {
         Ok(assumed) => Ok((assumed.issued, known)),
-        Err(StsError::Service { error, .. }) if error.class() == ErrorClass::ChainedDuration && asked > ONE_HOUR => {
-            warn!("`{}`: a role may be assumed from another role for one hour only, not {asked} s", role.role_arn);
+        Err(StsError::Service { error, .. })
+            if error.class() == ErrorClass::ChainedDuration && asked > ONE_HOUR =>
+        {
+            warn!(
+                "`{}`: a role may be assumed from another role for one hour only, not {asked} s",
+                role.role_arn
+            );
             let assumed = sts.assume_role(&call(ONE_HOUR), &caller.credentials)?;
-            let reduced = ReducedDuration { role_arn: role.role_arn.clone(), configured, effective: ONE_HOUR };
+            let reduced =
+                ReducedDuration { role_arn: role.role_arn.clone(), configured, effective: ONE_HOUR };
             Ok((assumed.issued, Some(reduced)))
         }
         Err(error) => Err(error),
@@ -234,7 +246,11 @@ pub fn default_session_name(instance_id: Option<&str>, host_name: &str) -> Strin
         if character.is_ascii_alphanumeric() || "_+=,.@-".contains(character) { character } else { '-' }
     };
     let cleaned: String = name.trim().chars().take(LONGEST).map(clean).collect();
-    if cleaned.len() < SHORTEST { format!("rolekeeper-{cleaned}").trim_end_matches('-').to_owned() } else { cleaned }
+    if cleaned.len() < SHORTEST {
+        format!("rolekeeper-{cleaned}").trim_end_matches('-').to_owned()
+    } else {
+        cleaned
+    }
 }
 
 impl ChainError {

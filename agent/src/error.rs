@@ -61,7 +61,7 @@ pub enum Error {
         /// The profile.
         profile: String,
         /// Why.
-        cause: ChainError,
+        cause: Box<ChainError>,
     },
     /// A file.
     Output(OutputError),
@@ -130,7 +130,9 @@ impl Error {
                 Some("write a profile with role_arn into the configuration".to_owned())
             }
             Self::NoProfile { known } => Some(format!("name one, or set AWS_PROFILE: {}", known.join(", "))),
-            Self::NoStatus => Some("run `rolekeeper refresh` first, or name the directory with --output-dir".to_owned()),
+            Self::NoStatus => {
+                Some("run `rolekeeper refresh` first, or name the directory with --output-dir".to_owned())
+            }
             Self::Usage(_) | Self::NothingPublished { .. } | Self::Execute { .. } | Self::Stdout(_) => None,
         }
     }
@@ -173,7 +175,7 @@ impl StdError for Error {
             Self::Usage(cause) => cause.source(),
             Self::Config(cause) => cause.source(),
             Self::Output(cause) => cause.source(),
-            Self::Chain { cause, .. } => Some(cause),
+            Self::Chain { cause, .. } => Some(cause.as_ref()),
             Self::Execute { cause, .. } | Self::Stdout(cause) => Some(cause),
             Self::NoProfile { .. } | Self::NothingPublished { .. } | Self::NoStatus => None,
         }

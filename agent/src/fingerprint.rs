@@ -21,7 +21,10 @@ pub fn fingerprint(key: &[u8], profile: &Profile) -> String {
         BaseSource::StaticKeys { credentials, account_id, .. } => {
             fields.add("access_key_id", &credentials.access_key_id);
             fields.add("secret_access_key", credentials.secret_access_key.expose());
-            fields.add_optional("session_token", credentials.session_token.as_ref().map(|token| token.expose()));
+            fields.add_optional(
+                "session_token",
+                credentials.session_token.as_ref().map(|token| token.expose()),
+            );
             fields.add_optional("account_id", account_id.as_deref());
         }
     }

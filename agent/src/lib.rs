@@ -3,6 +3,7 @@
 pub mod chain;
 pub mod cli;
 pub mod clock;
+pub mod command;
 pub mod config;
 pub mod credentials;
 pub mod disposition;
@@ -13,6 +14,7 @@ pub mod fingerprint;
 pub mod host;
 pub mod json;
 pub mod output;
+pub mod refresh;
 pub mod retry;
 pub mod schedule;
 pub mod source;

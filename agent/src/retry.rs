@@ -64,7 +64,8 @@ mod tests {
 
     #[test]
     fn waits_are_spread_over_the_whole_range_and_capped() {
-        let backoff = Backoff { attempts: 40, first: Duration::from_millis(100), cap: Duration::from_secs(2) };
+        let backoff =
+            Backoff { attempts: 40, first: Duration::from_millis(100), cap: Duration::from_secs(2) };
         let jitter = Jitter::new(7);
         let waits: Vec<_> = (0..400).filter_map(|_| backoff.after(30, &jitter)).collect();
         assert!(waits.iter().all(|wait| *wait <= Duration::from_secs(2)));

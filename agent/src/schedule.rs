@@ -5,6 +5,7 @@ use sha2::Sha256;
 use time::{Duration, OffsetDateTime};
 
 use crate::config::model::RefreshSettings;
+use crate::timestamp::between;
 
 /// The jitter takes at most this share of the lifetime: with a refresh at half of the lifetime, hosts that
 /// started together spread over the whole period within a few generations.
@@ -27,12 +28,15 @@ impl Lifetime {
     /// keep 20 minutes.
     #[must_use]
     pub fn due(&self, settings: &RefreshSettings, jitter: Fraction) -> OffsetDateTime {
-        let lifetime = (self.expiration - self.issued).max(Duration::ZERO);
+        let lifetime = between(self.issued, self.expiration).max(Duration::ZERO);
         let share = share_of(lifetime, settings.after_percent);
         let margin = Duration::try_from(settings.margin).unwrap_or(Duration::ZERO);
         let before_margin = lifetime.saturating_sub(margin);
-        let latest =
-            if before_margin >= lifetime.checked_div(3).unwrap_or_default() { share.min(before_margin) } else { share };
+        let latest = if before_margin >= lifetime.checked_div(3).unwrap_or_default() {
+            share.min(before_margin)
+        } else {
+            share
+        };
         let widest = lifetime.checked_div(JITTER_SHARE.into()).unwrap_or_default().min(latest);
         let earlier = jitter.of(widest.checked_div(if latest < share { 2 } else { 1 }).unwrap_or_default());
         self.issued.saturating_add(latest.saturating_sub(earlier))
@@ -86,8 +90,17 @@ mod tests {
 
     #[test]
     fn without_jitter_refresh_is_at_half_or_at_the_margin() {
-        for (lifetime, expected) in [(3600, 1800), (43_200, 21_600), (21_600, 10_800), (2400, 1200), (2100, 900), (900, 450), (30, 15), (0, 0), (-60, 0)]
-        {
+        for (lifetime, expected) in [
+            (3600, 1800),
+            (43_200, 21_600),
+            (21_600, 10_800),
+            (2400, 1200),
+            (2100, 900),
+            (900, 450),
+            (30, 15),
+            (0, 0),
+            (-60, 0),
+        ] {
             assert_eq!(due_after(lifetime, &DEFAULTS, Fraction(0)), expected, "lifetime {lifetime}");
         }
         let late = RefreshSettings { after_percent: 90, ..DEFAULTS };
@@ -100,7 +113,10 @@ mod tests {
             let latest = due_after(lifetime, &DEFAULTS, Fraction(0));
             for jitter in [1, u32::MAX / 3, u32::MAX / 2, u32::MAX] {
                 let due = due_after(lifetime, &DEFAULTS, Fraction(jitter));
-                assert!(due <= latest && due >= latest - lifetime / 4 - 1 && due > 0, "{lifetime} {jitter}: {due}");
+                assert!(
+                    due <= latest && due >= latest - lifetime / 4 - 1 && due > 0,
+                    "{lifetime} {jitter}: {due}"
+                );
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use time::format_description::well_known::{Rfc2822, Rfc3339};
-use time::{OffsetDateTime, UtcOffset};
+use time::{Duration, OffsetDateTime, UtcOffset};
 
 /// Reads an RFC 3339 timestamp: fractional seconds and offsets other than `Z` are accepted, because moto and
 /// some services send them.
@@ -16,6 +16,13 @@ pub fn parse_rfc3339(text: &str) -> Option<OffsetDateTime> {
 #[must_use]
 pub fn parse_http_date(text: &str) -> Option<OffsetDateTime> {
     OffsetDateTime::parse(text.trim(), &Rfc2822).ok()?.checked_to_offset(UtcOffset::UTC)
+}
+
+/// The time from `earlier` to `later`, negative where they are the other way round.
+#[expect(clippy::arithmetic_side_effects, reason = "the whole range of years fits into a Duration")]
+#[must_use]
+pub fn between(earlier: OffsetDateTime, later: OffsetDateTime) -> Duration {
+    later - earlier
 }
 
 /// Writes `YYYY-MM-DDTHH:MM:SSZ`, the one form that every reader of `credential_process` output accepts:

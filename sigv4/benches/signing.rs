@@ -65,7 +65,8 @@ mod aws_smithy_identity {
 
 #[expect(clippy::print_stdout, reason = "a bench's result is what it prints")]
 fn main() {
-    let body = format!("Action=AssumeRole&Version=2011-06-15&RoleSessionName=bench&{}", "Tags.member=x&".repeat(18));
+    let body =
+        format!("Action=AssumeRole&Version=2011-06-15&RoleSessionName=bench&{}", "Tags.member=x&".repeat(18));
     let session_token = "FwoGZXIvYXdzEJr//////////wEa".repeat(22);
     let request = Request { headers: &HEADERS, payload: Payload::Bytes(body.as_bytes()), ..post() };
     let credentials = Credentials::new(KEY, SECRET, Some(&session_token));
@@ -74,15 +75,16 @@ fn main() {
     let settings = Settings::default();
     let identity = ReferenceCredentials::new(KEY, SECRET, Some(session_token.clone()), None, "bench").into();
 
-    let ours = sign(&request, &credentials, scope, at, settings).map(|signed| signed.authorization().to_owned());
+    let ours =
+        sign(&request, &credentials, scope, at, settings).map(|signed| signed.authorization().to_owned());
     if ours.ok() != reference(&body, &identity, at.into()) {
         println!("the two signers disagree: the times below mean nothing");
     }
 
     let mut cache = KeyCache::new();
     let mut buffer = String::with_capacity(512);
-    let mut series =
-        ["aws-sigv4", "sign, key derived each time", "sign_into, key kept"].map(|name| Series { name, rounds: vec![] });
+    let mut series = ["aws-sigv4", "sign, key derived each time", "sign_into, key kept"]
+        .map(|name| Series { name, rounds: vec![] });
     for _ in 0..ROUNDS {
         let [theirs, derived, kept] = &mut series;
         theirs.rounds.push(time(REPETITIONS, || {
@@ -93,7 +95,9 @@ fn main() {
         }));
         kept.rounds.push(time(REPETITIONS, || {
             if let Ok(key) = cache.key(SECRET, scope, at) {
-                black_box(sign_into(black_box(&request), &credentials, key, at, settings, &mut buffer).is_ok());
+                black_box(
+                    sign_into(black_box(&request), &credentials, key, at, settings, &mut buffer).is_ok(),
+                );
             }
         }));
     }

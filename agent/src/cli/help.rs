@@ -11,7 +11,11 @@ pub fn help(command: Option<CommandName>) -> String {
     // Writing into a String cannot fail.
     let written = match command.and_then(CommandName::spec) {
         None => write_overview(&mut text),
-        Some(spec) => writeln!(text, "Usage: rolekeeper {} [OPTION...] {}\n\n{}", spec.word, spec.operands, spec.details),
+        Some(spec) => writeln!(
+            text,
+            "Usage: rolekeeper {} [OPTION...] {}\n\n{}",
+            spec.word, spec.operands, spec.details
+        ),
     };
     let options = OPTIONS.iter().filter(|option| match command {
         None => option.scope == Scope::Everywhere,
@@ -43,5 +47,9 @@ fn spelling(option: &OptionSpec) -> String {
 
 fn line(left: &str, right: &str) -> String {
     const COLUMN: usize = 32;
-    if left.len() < COLUMN { format!("  {left:<COLUMN$} {right}\n") } else { format!("  {left}\n  {:COLUMN$} {right}\n", "") }
+    if left.len() < COLUMN {
+        format!("  {left:<COLUMN$} {right}\n")
+    } else {
+        format!("  {left}\n  {:COLUMN$} {right}\n", "")
+    }
 }

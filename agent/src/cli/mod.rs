@@ -28,7 +28,7 @@ pub enum Action {
     /// Show the version.
     Version,
     /// Carry out a command.
-    Run(Invocation),
+    Run(Box<Invocation>),
 }
 
 /// A command with what applies to all of them.
@@ -175,7 +175,8 @@ impl Typed {
         if spec.value.is_some() && value.is_empty() {
             return Err(UsageError(format!("`--{}` needs a value", spec.long)));
         }
-        let text = || value.clone().into_string().map_err(|_| UsageError(format!("`--{}` is not UTF-8", spec.long)));
+        let text =
+            || value.clone().into_string().map_err(|_| UsageError(format!("`--{}` is not UTF-8", spec.long)));
         match spec.name {
             OptionName::Config => self.config = Some(value.into()),
             OptionName::OutputDir => self.output_dir = Some(value.into()),
@@ -190,7 +191,11 @@ impl Typed {
             OptionName::DurationSeconds => self.described.duration_seconds = Some(text()?),
             OptionName::RoleSessionName => self.described.role_session_name = Some(text()?),
             OptionName::Region => self.described.region = Some(text()?),
-            OptionName::Help | OptionName::Version | OptionName::Force | OptionName::Refreshing | OptionName::Json => {}
+            OptionName::Help
+            | OptionName::Version
+            | OptionName::Force
+            | OptionName::Refreshing
+            | OptionName::Json => {}
         }
         Ok(())
     }
@@ -216,7 +221,7 @@ impl Typed {
         let profile = Some(described).filter(|described| *described != CommandLineProfile::default());
         let (config, output_dir, verbosity) = (self.config.take(), self.output_dir.take(), self.verbosity);
         let command = self.command(name, trailing)?;
-        Ok(Action::Run(Invocation { config, output_dir, verbosity, profile, command }))
+        Ok(Action::Run(Box::new(Invocation { config, output_dir, verbosity, profile, command })))
     }
 
     fn command(mut self, name: CommandName, trailing: Option<Vec<OsString>>) -> Result<Command, UsageError> {
@@ -240,14 +245,18 @@ impl Typed {
                 splay: self.splay.unwrap_or_default(),
                 profiles: self.operands,
             },
-            CommandName::Print => {
-                Command::Print { format: self.format.unwrap_or(Format::Json), profile: self.one_profile(name)? }
-            }
+            CommandName::Print => Command::Print {
+                format: self.format.unwrap_or(Format::Json),
+                profile: self.one_profile(name)?,
+            },
             CommandName::Whoami => Command::Whoami { profile: self.one_profile(name)? },
             CommandName::Status | CommandName::Exec => {
                 let json = self.has(OptionName::Json);
                 if let Some(operand) = self.operands.first() {
-                    return Err(UsageError(format!("`{operand}` is one operand too many for `{}`", word_of(name))));
+                    return Err(UsageError(format!(
+                        "`{operand}` is one operand too many for `{}`",
+                        word_of(name)
+                    )));
                 }
                 Command::Status { json }
             }

@@ -161,7 +161,12 @@ const fn valued(
 
 /// The options, in the order of `--help`.
 pub const OPTIONS: &[OptionSpec] = &[
-    option(OptionName::Force, "force", Scope::With(&[CommandName::Refresh]), "refresh even what is still fresh"),
+    option(
+        OptionName::Force,
+        "force",
+        Scope::With(&[CommandName::Refresh]),
+        "refresh even what is still fresh",
+    ),
     valued(
         OptionName::Splay,
         "splay",
@@ -197,7 +202,10 @@ pub const OPTIONS: &[OptionSpec] = &[
         ..option(OptionName::Verbose, "verbose", Scope::Everywhere, "say what is done; twice for more")
     },
     OptionSpec { short: Some('h'), ..option(OptionName::Help, "help", Scope::Everywhere, "show this help") },
-    OptionSpec { short: Some('V'), ..option(OptionName::Version, "version", Scope::Everywhere, "show the version") },
+    OptionSpec {
+        short: Some('V'),
+        ..option(OptionName::Version, "version", Scope::Everywhere, "show the version")
+    },
     valued(OptionName::RoleArn, "role-arn", "ARN", NETWORK, "instead of a file: the role to assume"),
     valued(
         OptionName::CredentialSource,

@@ -26,7 +26,8 @@ pub mod trust;
 mod url;
 mod values;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 pub use self::command_line::CommandLineProfile;
 pub use self::error::{ConfigError, Location, Warning};
@@ -80,6 +81,7 @@ pub struct Config {
     pub settings: AgentSettings,
     /// What works, but probably not as its author expects.
     pub warnings: Vec<Warning>,
+    file: Option<Arc<Path>>,
     document: Document,
     environment: Environment,
     options: LoadOptions,
@@ -104,17 +106,19 @@ impl Config {
     /// `[rolekeeper]`; a `rolekeeper_` key that does not exist.
     pub fn load(options: &LoadOptions, environment: &Environment) -> Result<Self, ConfigError> {
         let mut warnings = Vec::new();
+        let mut file = None;
         let document = match (&options.command_line, &options.config) {
             (Some(_), Some(_)) => {
                 return Err(ConfigError::new(Location::default(), Problem::FileAndCommandLine));
             }
             (Some(given), None) => command_line::document(given)?,
-            (None, _) => read_document(options, environment, &mut warnings)?,
+            (None, _) => read_document(options, environment, &mut warnings, &mut file)?,
         };
         let settings = settings::agent_settings(&document, environment)?;
         let mut config = Self {
             settings,
             warnings,
+            file,
             document,
             environment: environment.clone(),
             options: options.clone(),
@@ -122,6 +126,12 @@ impl Config {
         };
         config.assemble_managed();
         Ok(config)
+    }
+
+    /// The config file that was read; none where the command line describes the profile.
+    #[must_use]
+    pub fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
     }
 
     /// The managed profiles in the order of the file.
@@ -216,8 +226,10 @@ fn read_document(
     options: &LoadOptions,
     environment: &Environment,
     warnings: &mut Vec<Warning>,
+    config_file: &mut Option<Arc<Path>>,
 ) -> Result<Document, ConfigError> {
     let files = locate::find(options, environment, warnings)?;
+    *config_file = files.config.as_ref().map(|text| Arc::clone(&text.file));
     let mut document = Document::default();
     for (file, kind) in [(files.config, FileKind::Config), (files.credentials, FileKind::Credentials)] {
         let Some(Text { file, text }) = file else { continue };

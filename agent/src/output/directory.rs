@@ -10,6 +10,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 
+use log::debug;
 use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat, renameat};
@@ -79,7 +80,7 @@ impl Directory {
             Err(cause) if cause.kind() == io::ErrorKind::NotFound => create_with_parents(path, mode)?,
             _ => {}
         }
-        let handle = std::fs::File::open(path).map_err(|cause| OutputError::io(Step::Open, path, cause))?;
+        let handle = File::open(path).map_err(|cause| OutputError::io(Step::Open, path, cause))?;
         let metadata = handle.metadata().map_err(|cause| OutputError::io(Step::Open, path, cause))?;
         let directory = Self { handle: handle.into(), path: path.to_owned() };
         if !metadata.is_dir() {
@@ -169,8 +170,9 @@ impl Directory {
     /// Whether the regular file `name` is there with these attributes.
     #[must_use]
     pub fn holds(&self, name: &str, attributes: Attributes) -> bool {
-        fstatat(&self.handle, name, AtFlags::AT_SYMLINK_NOFOLLOW)
-            .is_ok_and(|found| is_regular(&found) && attributes.matches(found.st_mode, found.st_uid, found.st_gid))
+        fstatat(&self.handle, name, AtFlags::AT_SYMLINK_NOFOLLOW).is_ok_and(|found| {
+            is_regular(&found) && attributes.matches(found.st_mode, found.st_uid, found.st_gid)
+        })
     }
 
     /// Replaces the file `name` by one that holds `bytes`, so that a reader sees the old file or the new one,
@@ -198,8 +200,10 @@ impl Directory {
                 .map_err(|cause| OutputError::io(Step::Rename, &self.path.join(name), cause.into()))
         });
         if let Err(error) = written {
-            // The error that is reported is the one that mattered; a temporary that stays is swept next time.
-            drop(unlinkat(&self.handle, temporary.as_str(), UnlinkatFlags::NoRemoveDir));
+            // The first error is the one that matters; a temporary that stays is swept by the next run.
+            if let Err(leftover) = self.remove(&temporary) {
+                debug!("{leftover}");
+            }
             return Err(error);
         }
         if durability == Durability::Synced {

@@ -76,11 +76,15 @@ impl OutputError {
     pub fn advice(&self) -> Option<String> {
         Some(match self {
             Self::Io { step: Step::ChangeOwner, .. } => {
-                "only root may give files away: run as root, or remove rolekeeper_owner and rolekeeper_group".into()
+                "only root may give files away: run as root, or remove rolekeeper_owner and rolekeeper_group"
+                    .into()
             }
             Self::Io { path, cause, .. } => match cause.kind() {
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                    format!("free some space where `{}` lies; the old files stay in place until then", path.display())
+                    format!(
+                        "free some space where `{}` lies; the old files stay in place until then",
+                        path.display()
+                    )
                 }
                 io::ErrorKind::ReadOnlyFilesystem => {
                     "mount a writable directory there, or name one with --output-dir".to_owned()
@@ -92,7 +96,8 @@ impl OutputError {
             },
             Self::NotADirectory(_) => "name a directory with --output-dir or output_dir".to_owned(),
             Self::ForeignDirectory { .. } => {
-                "its owner could swap what is written there: use a directory of root's or of this user's own".to_owned()
+                "its owner could swap what is written there: use a directory of root's or of this user's own"
+                    .to_owned()
             }
             Self::Locked(_) => "another rolekeeper is busy; see which with `fuser` on that file".to_owned(),
             Self::NoDirectory => {
@@ -141,7 +146,9 @@ impl Error for OutputError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Io { cause, .. } => Some(cause),
-            Self::NotADirectory(_) | Self::ForeignDirectory { .. } | Self::Locked(_) | Self::NoDirectory => None,
+            Self::NotADirectory(_) | Self::ForeignDirectory { .. } | Self::Locked(_) | Self::NoDirectory => {
+                None
+            }
         }
     }
 }

@@ -55,7 +55,8 @@ mod tests {
         let alphabet = ["a", "%", "/", ".", "2", "F", "~", ":"];
         let mut names = vec![String::new()];
         for _ in 0..4 {
-            let longer = names.iter().flat_map(|name| alphabet.iter().map(move |letter| format!("{name}{letter}")));
+            let longer =
+                names.iter().flat_map(|name| alphabet.iter().map(move |letter| format!("{name}{letter}")));
             names.extend(longer.collect::<Vec<_>>());
         }
         names.sort();

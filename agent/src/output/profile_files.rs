@@ -29,9 +29,8 @@ pub fn publish(
     config: &ConfigEntry,
     attributes: Attributes,
 ) -> Result<(), OutputError> {
-    let replace = |name, text: &str| {
-        directory.replace(name, text.as_bytes(), attributes, Durability::Synced).map(drop)
-    };
+    let replace =
+        |name, text: &str| directory.replace(name, text.as_bytes(), attributes, Durability::Synced).map(drop);
     replace(JSON, &material.process_json())?;
     replace(CREDENTIALS, &material.own_credentials_file())?;
     replace(ENV, &material.env())?;

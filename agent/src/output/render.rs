@@ -3,7 +3,6 @@
 
 use std::fmt::Write as _;
 
-use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
 use crate::credentials::{IssuedCredentials, Secret};
@@ -140,7 +139,8 @@ impl Material<'_> {
 /// The credentials file at the top: one section for each profile.
 #[must_use]
 pub fn all_credentials(profiles: &[Material<'_>]) -> Rendered {
-    let mut text = Zeroizing::new(String::with_capacity(profiles.len().saturating_mul(2048).saturating_add(256)));
+    let mut text =
+        Zeroizing::new(String::with_capacity(profiles.len().saturating_mul(2048).saturating_add(256)));
     push_all(&mut text, &[MARKER, "\n"]);
     for profile in profiles {
         profile.push_credentials_section(&mut text, profile.profile);
@@ -218,12 +218,6 @@ pub fn parse_process_json(bytes: &[u8]) -> Option<IssuedCredentials> {
         expiration,
         account_id: json.text("AccountId").map(str::to_owned),
     })
-}
-
-/// The life left at `now`; credentials without expiration have no end.
-#[must_use]
-pub fn remaining(issued: &IssuedCredentials, now: OffsetDateTime) -> Option<time::Duration> {
-    issued.expiration.map(|expiration| expiration - now)
 }
 
 /// Long enough for one profile, so that growing leaves no unwiped copy behind.

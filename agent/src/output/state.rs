@@ -2,6 +2,8 @@
 //! can enter. Freshness is decided from here and never from a file that a consumer could have changed.
 //! A record that cannot be read counts as absent.
 
+use std::path::Path;
+
 use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 
@@ -101,6 +103,14 @@ impl State {
         Ok(Self { directory, key: fresh_key.to_vec() })
     }
 
+    /// Opens records that are there, without writing anything; `None` where this user may not or there are none.
+    #[must_use]
+    pub fn open_to_read(path: &Path) -> Option<Self> {
+        let directory = Directory::open_to_read(path).ok()?;
+        let key = directory.read(KEY_FILE).ok().flatten().filter(|key| key.len() == KEY_LENGTH)?.to_vec();
+        Some(Self { directory, key })
+    }
+
     /// The secret of this host that fingerprints and jitter are keyed with.
     #[must_use]
     pub fn key(&self) -> &[u8] {
@@ -117,9 +127,10 @@ impl State {
     #[must_use]
     pub fn load(&self, profile: &str) -> Record {
         let bytes = self.directory.read(&record_name(profile)).ok().flatten();
-        bytes.and_then(|bytes| Record::parse(&bytes)).filter(|record| record.profile == profile).unwrap_or_else(
-            || Record { profile: profile.to_owned(), ..Record::default() },
-        )
+        bytes
+            .and_then(|bytes| Record::parse(&bytes))
+            .filter(|record| record.profile == profile)
+            .unwrap_or_else(|| Record { profile: profile.to_owned(), ..Record::default() })
     }
 
     /// Every record that can be read.
@@ -204,7 +215,9 @@ impl Record {
             config: text(record, "config")?,
             published,
             failure,
-            reduced: reduced.map(|entry| ReducedDuration::from_json(entry.as_object()?)).collect::<Option<_>>()?,
+            reduced: reduced
+                .map(|entry| ReducedDuration::from_json(entry.as_object()?))
+                .collect::<Option<_>>()?,
         })
     }
 }

@@ -81,9 +81,10 @@ impl ServiceError {
             "ExpiredToken" | "ExpiredTokenException" | "InvalidClientTokenId" => ErrorClass::StaleCredentials,
             "AccessDenied" | "AccessDeniedException" => ErrorClass::Denied,
             "ValidationError" if message.contains("1 hour session limit") => ErrorClass::ChainedDuration,
-            "RequestTimeout" | "RequestTimeoutException" | "PriorRequestNotComplete" | "IDPCommunicationError" => {
-                ErrorClass::Transient
-            }
+            "RequestTimeout"
+            | "RequestTimeoutException"
+            | "PriorRequestNotComplete"
+            | "IDPCommunicationError" => ErrorClass::Transient,
             _ if matches!(self.status, 500 | 502 | 503 | 504) => ErrorClass::Transient,
             // A proxy or a captive portal in between: no AWS code, so nothing that STS has decided.
             "" if self.status < 400 => ErrorClass::Transient,
@@ -123,7 +124,7 @@ pub enum StsError {
         /// The endpoint, for messages about regions.
         endpoint: String,
         /// The error.
-        error: ServiceError,
+        error: Box<ServiceError>,
     },
     /// The reply cannot be understood.
     BadReply {
@@ -141,9 +142,9 @@ impl StsError {
         match self {
             Self::Endpoint(_) | Self::NoRegion => Disposition::Misconfigured,
             Self::Signing(_) => Disposition::Broken,
-            Self::Unreachable { cause: TransportError::BadUrl(_) | TransportError::CaBundle { .. }, .. } => {
-                Disposition::Misconfigured
-            }
+            Self::Unreachable {
+                cause: TransportError::BadUrl(_) | TransportError::CaBundle { .. }, ..
+            } => Disposition::Misconfigured,
             Self::Unreachable { .. } | Self::BadReply { .. } => Disposition::Retry,
             Self::Service { error, .. } => match error.class() {
                 ErrorClass::Transient | ErrorClass::Throttled | ErrorClass::ClockSkew => Disposition::Retry,
@@ -158,13 +159,11 @@ impl StsError {
     #[must_use]
     pub fn advice(&self) -> Option<String> {
         match self {
-            Self::NoRegion => {
-                Some("write region = ... into the profile, or set AWS_REGION".to_owned())
-            }
+            Self::NoRegion => Some("write region = ... into the profile, or set AWS_REGION".to_owned()),
             Self::Service { error, endpoint, .. } => service_advice(error, endpoint),
-            Self::Unreachable { cause: TransportError::Tls(_), .. } => Some(
-                "check ca_bundle, a TLS-inspecting proxy, and the clock of this host".to_owned(),
-            ),
+            Self::Unreachable { cause: TransportError::Tls(_), .. } => {
+                Some("check ca_bundle, a TLS-inspecting proxy, and the clock of this host".to_owned())
+            }
             Self::Unreachable { cause: TransportError::UnknownHost(_), endpoint } => Some(format!(
                 "check the region and the name servers of this host; nothing resolves `{endpoint}`"
             )),
@@ -187,19 +186,27 @@ fn permanent_disposition(error: &ServiceError) -> Disposition {
 fn service_advice(error: &ServiceError, endpoint: &str) -> Option<String> {
     Some(match (error.code.as_deref()?, error.class()) {
         ("RegionDisabledException", _) => {
-            format!("STS is not activated in the region of `{endpoint}`: activate it in the account, or set another region")
+            format!(
+                "STS is not activated in the region of `{endpoint}`: activate it in the account, or set another region"
+            )
         }
-        (_, ErrorClass::Denied) => "the caller needs a policy that allows sts:AssumeRole on the role, and the \
+        (_, ErrorClass::Denied) => {
+            "the caller needs a policy that allows sts:AssumeRole on the role, and the \
              role's trust policy has to name the caller"
-            .to_owned(),
+                .to_owned()
+        }
         (_, ErrorClass::StaleCredentials) => {
             "the credentials that the chain starts with are expired or deleted; replace them".to_owned()
         }
-        (_, ErrorClass::ClockSkew) => "the clock of this host is wrong; set up time synchronisation".to_owned(),
+        (_, ErrorClass::ClockSkew) => {
+            "the clock of this host is wrong; set up time synchronisation".to_owned()
+        }
         ("SignatureDoesNotMatch", _) => {
             "the secret access key does not belong to the access key id".to_owned()
         }
-        ("ValidationError", _) if error.message.as_deref().is_some_and(|text| text.contains("MaxSessionDuration")) => {
+        ("ValidationError", _)
+            if error.message.as_deref().is_some_and(|text| text.contains("MaxSessionDuration")) =>
+        {
             "lower duration_seconds, or raise the maximum session duration of the role".to_owned()
         }
         _ => return None,

@@ -19,7 +19,7 @@ use crate::config::model::StsSettings;
 use crate::credentials::Credentials;
 use crate::host::Host;
 use crate::retry::Backoff;
-use crate::timestamp::parse_http_date;
+use crate::timestamp::{between, parse_http_date};
 use crate::transport::{Channel, Method, Request, Response};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -125,8 +125,7 @@ impl<'a> Sts<'a> {
         deadline: Duration,
         parse: impl Fn(&[u8]) -> Result<T, &'static str>,
     ) -> Result<Attempt<T>, StsError> {
-        let transient =
-            |error| Ok(Attempt::Transient { error, backoff: BACKOFF, retry_after: None });
+        let transient = |error| Ok(Attempt::Transient { error, backoff: BACKOFF, retry_after: None });
         let response = match self.send(body, caller, deadline) {
             Ok(response) => response,
             Err(StsError::Unreachable { endpoint, cause }) if cause.is_transient() => {
@@ -140,16 +139,15 @@ impl<'a> Sts<'a> {
                 Err(problem) => transient(StsError::BadReply { action, problem }),
             };
         }
-        let error = response::parse_error(response.status, &response.body, response.header("x-amzn-requestid"));
+        let error =
+            response::parse_error(response.status, &response.body, response.header("x-amzn-requestid"));
         let class = error.class();
-        let error = StsError::Service { action, endpoint: self.endpoint.url.clone(), error };
+        let error = StsError::Service { action, endpoint: self.endpoint.url.clone(), error: Box::new(error) };
         match class {
             ErrorClass::Transient => transient(error),
-            ErrorClass::Throttled => Ok(Attempt::Transient {
-                error,
-                backoff: THROTTLED,
-                retry_after: retry_after(&response),
-            }),
+            ErrorClass::Throttled => {
+                Ok(Attempt::Transient { error, backoff: THROTTLED, retry_after: retry_after(&response) })
+            }
             ErrorClass::ClockSkew if self.learn_time(&response) => Ok(Attempt::Skewed(error)),
             ErrorClass::ClockSkew
             | ErrorClass::StaleCredentials
@@ -183,10 +181,10 @@ impl<'a> Sts<'a> {
             connect_timeout: CONNECT_TIMEOUT,
             timeout: REQUEST_TIMEOUT.min(remaining),
         };
-        self.host.transport.send(&request).map_err(|cause| StsError::Unreachable {
-            endpoint: self.endpoint.url.clone(),
-            cause,
-        })
+        self.host
+            .transport
+            .send(&request)
+            .map_err(|cause| StsError::Unreachable { endpoint: self.endpoint.url.clone(), cause })
     }
 
     /// The SDKs' common rule for a wrong clock: the offset is the answer's `Date` less the middle of the
@@ -197,8 +195,8 @@ impl<'a> Sts<'a> {
         if response.header("age").is_some() || response.round_trip > LONGEST_ROUND_TRIP {
             return false;
         }
-        let offset = date - response.midpoint;
-        if (offset - self.host.clock_offset()).abs() <= SMALLEST_SKEW {
+        let offset = between(response.midpoint, date);
+        if offset.saturating_sub(self.host.clock_offset()).abs() <= SMALLEST_SKEW {
             return false;
         }
         warn!("this host's clock is off by {} seconds; STS is told the right time", offset.whole_seconds());

@@ -55,7 +55,8 @@ pub(super) fn parse_assumed_role(body: &[u8]) -> Result<AssumedRole, Problem> {
 pub(super) fn parse_caller_identity(body: &[u8]) -> Result<CallerIdentity, Problem> {
     let text = xml_text(body)?;
     let document = parse(text)?;
-    let result = element(document.root(), "GetCallerIdentityResult").ok_or("a reply without a caller identity")?;
+    let result =
+        element(document.root(), "GetCallerIdentityResult").ok_or("a reply without a caller identity")?;
     let part = |name| {
         text_of(result, name)
             .map(|value| quote_foreign(value, MAX_MESSAGE))

@@ -70,7 +70,9 @@ impl fmt::Display for TransportError {
         match self {
             Self::Timeout(Phase::Resolve) => f.write_str("the name lookup took too long"),
             Self::Timeout(Phase::Connect) => f.write_str("no connection within the time allowed"),
-            Self::Timeout(Phase::Reply) => f.write_str("connected, but no complete reply within the time allowed"),
+            Self::Timeout(Phase::Reply) => {
+                f.write_str("connected, but no complete reply within the time allowed")
+            }
             Self::UnknownHost(_) => f.write_str("the host name has no address"),
             Self::Refused => f.write_str("the connection was refused"),
             Self::Tls(_) => f.write_str("the TLS handshake failed"),

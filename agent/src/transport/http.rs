@@ -6,7 +6,6 @@ use std::collections::HashMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
-use std::time::Duration;
 
 use ureq::http::Uri;
 use ureq::unversioned::transport::{Connector, TcpConnector};
@@ -103,7 +102,8 @@ impl Transport for HttpTransport<'_> {
             .iter()
             .filter_map(|(name, value)| Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned())))
             .collect();
-        let midpoint = sent.saturating_add(time::Duration::try_from(round_trip / 2).unwrap_or_default());
+        let half = round_trip.checked_div(2).unwrap_or_default();
+        let midpoint = sent.saturating_add(time::Duration::try_from(half).unwrap_or_default());
         Ok(Response { status: parts.status.as_u16(), headers, body, midpoint, round_trip })
     }
 }
@@ -139,6 +139,7 @@ fn read_body(body: ureq::Body) -> Result<Zeroizing<Vec<u8>>, TransportError> {
     if bytes.len() as u64 > bound { Err(TransportError::TooLarge(bound)) } else { Ok(bytes) }
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "whatever else ureq may say, the exchange has failed")]
 fn transport_error(error: ureq::Error) -> TransportError {
     match error {
         ureq::Error::Timeout(Timeout::Resolve) => TransportError::Timeout(Phase::Resolve),

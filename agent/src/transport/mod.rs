@@ -6,7 +6,7 @@ mod http;
 mod resolver;
 mod tls;
 
-pub use error::{Phase, TransportError};
+pub use error::{CaBundleProblem, Phase, TransportError};
 pub use http::HttpTransport;
 
 use std::fmt::Debug;
@@ -99,4 +99,12 @@ pub trait Transport: Debug + Sync {
     ///
     /// When no complete HTTP reply arrived in time or in bounds.
     fn send(&self, request: &Request<'_>) -> Result<Response, TransportError>;
+}
+
+/// Random bytes from the source that TLS uses, which needs no `/dev`.
+///
+/// Zeros where the system has no randomness, which no TLS handshake would survive either.
+#[must_use]
+pub fn random_bytes() -> [u8; 40] {
+    tls::random_bytes()
 }

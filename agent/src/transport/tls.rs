@@ -6,9 +6,9 @@ use std::io::{Read, Write};
 use std::path::Path;
 use std::sync::Arc;
 
+use rustls::pki_types::CertificateDer;
 use rustls::pki_types::ServerName;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use ureq::unversioned::transport::{
     Buffers, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout, Transport, TransportAdapter,
@@ -118,4 +118,10 @@ impl Transport for TlsTransport {
     fn is_tls(&self) -> bool {
         true
     }
+}
+
+pub(super) fn random_bytes() -> [u8; 40] {
+    let mut bytes = [0; 40];
+    let filled = rustls::crypto::ring::default_provider().secure_random.fill(&mut bytes);
+    if filled.is_ok() { bytes } else { [0; 40] }
 }

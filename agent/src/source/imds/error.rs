@@ -59,7 +59,9 @@ impl ImdsError {
         match self {
             Self::Disabled => Disposition::Misconfigured,
             Self::TokenRefused(403) | Self::Unauthorized | Self::Code { .. } => Disposition::Refused,
-            Self::UnknownInstanceProfile(_) | Self::TokenRefused(400 | 404 | 405) => Disposition::Misconfigured,
+            Self::UnknownInstanceProfile(_) | Self::TokenRefused(400 | 404 | 405) => {
+                Disposition::Misconfigured
+            }
             Self::Status { status: 403, .. } => Disposition::Refused,
             Self::Unreachable { .. }
             | Self::NoInstanceProfile
@@ -76,14 +78,17 @@ impl ImdsError {
             Self::Disabled => {
                 "unset AWS_EC2_METADATA_DISABLED, or remove disable_ec2_metadata from the profile".to_owned()
             }
-            Self::Unreachable { fetching_token: true, cause: TransportError::Timeout(Phase::Reply), .. } => {
+            Self::Unreachable {
+                fetching_token: true, cause: TransportError::Timeout(Phase::Reply), ..
+            } => {
                 "the service accepts connections but its answer does not arrive: inside a container the hop \
                  limit is the usual reason; run `aws ec2 modify-instance-metadata-options --instance-id ID \
                  --http-put-response-hop-limit 2`"
                     .to_owned()
             }
             Self::Unreachable { .. } => {
-                "this is not an EC2 instance, or a firewall or route keeps the metadata service away".to_owned()
+                "this is not an EC2 instance, or a firewall or route keeps the metadata service away"
+                    .to_owned()
             }
             Self::TokenRefused(403) | Self::Status { status: 403, .. } => {
                 "the metadata service is disabled for this instance or blocked on this host; run `aws ec2 \
@@ -97,14 +102,17 @@ impl ImdsError {
                 "attach an instance profile to the instance; the next refresh picks it up".to_owned()
             }
             Self::UnknownInstanceProfile(_) => {
-                "correct ec2_instance_profile_name or AWS_EC2_INSTANCE_PROFILE_NAME, or leave it out".to_owned()
+                "correct ec2_instance_profile_name or AWS_EC2_INSTANCE_PROFILE_NAME, or leave it out"
+                    .to_owned()
             }
             Self::Code { code, .. } if code == "AssumeRoleUnauthorizedAccess" => {
                 "the trust policy of the instance's role has to allow sts:AssumeRole to the service \
                  ec2.amazonaws.com"
                     .to_owned()
             }
-            Self::Code { .. } | Self::Unauthorized | Self::Status { .. } | Self::BadReply { .. } => return None,
+            Self::Code { .. } | Self::Unauthorized | Self::Status { .. } | Self::BadReply { .. } => {
+                return None;
+            }
         })
     }
 }
@@ -119,7 +127,9 @@ impl fmt::Display for ImdsError {
             Self::Unreachable { endpoint, .. } => {
                 write!(f, "no answer from the instance metadata service at `{endpoint}`")
             }
-            Self::TokenRefused(403) => f.write_str("the instance metadata service is forbidden or disabled (403)"),
+            Self::TokenRefused(403) => {
+                f.write_str("the instance metadata service is forbidden or disabled (403)")
+            }
             Self::TokenRefused(status) => {
                 write!(f, "the instance metadata service refused a session token with status {status}")
             }

@@ -161,7 +161,10 @@ impl<'a> Session<'a> {
         })
     }
 
-    fn with_retries<T>(&self, mut attempt: impl FnMut() -> Result<Attempt<T>, ImdsError>) -> Result<T, ImdsError> {
+    fn with_retries<T>(
+        &self,
+        mut attempt: impl FnMut() -> Result<Attempt<T>, ImdsError>,
+    ) -> Result<T, ImdsError> {
         let mut number = 1;
         loop {
             let error = match attempt()? {
@@ -186,6 +189,7 @@ fn is_transient(status: u16) -> bool {
 /// A session token is opaque, but it has to travel in a header.
 fn token_text(response: &Response) -> Option<Zeroizing<String>> {
     let text = response.text()?.trim();
-    let usable = !text.is_empty() && text.len() <= MAX_TOKEN && text.bytes().all(|byte| byte.is_ascii_graphic());
+    let usable =
+        !text.is_empty() && text.len() <= MAX_TOKEN && text.bytes().all(|byte| byte.is_ascii_graphic());
     usable.then(|| Zeroizing::new(text.to_owned()))
 }
