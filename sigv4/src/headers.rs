@@ -63,7 +63,7 @@ impl Default for Line<'_> {
 
 /// The signed headers in canonical order, once [`Headers::sort`] has run.
 pub(crate) struct Headers<'a> {
-    lines: Inline<Line<'a>, 16>,
+    lines: Inline<Line<'a>, 20>,
     arrived: usize,
 }
 

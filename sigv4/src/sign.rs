@@ -15,6 +15,9 @@ use crate::scope::{DatedScope, Timestamp};
 use crate::settings::{ContentSha256, SessionToken, Settings};
 use crate::{Credentials, Error, Request, Scope};
 
+/// Room for the `Authorization` value of an ordinary request, in bytes; with more headers the text grows as it needs.
+const ORDINARY_AUTHORIZATION: usize = 512;
+
 /// Signs `request` for the region and service of `scope`, as of the instant `at`.
 ///
 /// Returns the headers to add before sending. Headers that are no `x-amz-` headers may still be added afterwards;
@@ -36,7 +39,7 @@ pub fn sign<'a>(
     let timestamp = Timestamp::new(at)?;
     let scope = scope.dated(&timestamp)?;
     let mac = key::derive(credentials.secret_access_key(), scope);
-    let mut authorization = String::new();
+    let mut authorization = String::with_capacity(ORDINARY_AUTHORIZATION);
     let added = write(request, credentials, (scope, mac), &timestamp, settings, &mut authorization)?;
     Ok(Signed { authorization: Cow::Owned(authorization), ..added })
 }
@@ -57,15 +60,15 @@ pub fn sign_with_key<'a>(
 ) -> Result<Signed<'a>, Error> {
     let timestamp = Timestamp::new(at)?;
     let scope = key.dated_scope(&timestamp)?;
-    let mut authorization = String::new();
+    let mut authorization = String::with_capacity(ORDINARY_AUTHORIZATION);
     let added = write(request, credentials, (scope, key.mac()), &timestamp, settings, &mut authorization)?;
     Ok(Signed { authorization: Cow::Owned(authorization), ..added })
 }
 
 /// The same as [`sign_with_key`], with the `Authorization` value written into `buffer`, whose content is replaced.
 ///
-/// Allocates nothing when the buffer is large enough (400 bytes are, for ordinary requests) and the request has up to
-/// 14 headers, 16 path segments and 16 query parameters.
+/// Allocates nothing when the buffer is large enough (512 bytes are, for ordinary requests) and the request has up to
+/// 16 headers, 16 path segments and 16 query parameters.
 ///
 /// # Errors
 ///

@@ -16,7 +16,9 @@ use time::format_description::well_known::Rfc3339;
 fn differences(name: &str, checkpoints: &[(&str, &str, &str)]) -> Vec<String> {
     let differing = checkpoints.iter().filter(|(_, ours, expected)| ours != expected);
     differing
-        .map(|(which, ours, expected)| format!("{name}: {which}\n--- ours\n{ours}\n--- botocore\n{expected}\n"))
+        .map(|(which, ours, expected)| {
+            format!("{name}: {which}\n--- ours\n{ours}\n--- botocore\n{expected}\n")
+        })
         .collect()
 }
 
