@@ -79,7 +79,7 @@ impl<'a> ToSign<'a> {
     ) -> Self {
         let mut hash = Sha256::new();
         canonical.put(&mut hash);
-        Self { identity, timestamp, scope, digest: hex(&hash.finalize()) }
+        Self { identity, timestamp, scope, digest: hex(hash.finalize().into()) }
     }
 
     /// Writes the string to sign.
@@ -96,7 +96,7 @@ impl<'a> ToSign<'a> {
     /// The signature with a derived key.
     pub(crate) fn signature(&self, mut mac: KeyedMac) -> Hex {
         self.put(&mut mac);
-        hex(&mac.finalize().into_bytes())
+        hex(mac.finalize().into_bytes().into())
     }
 
     /// Writes the value of the `Authorization` header.

@@ -42,29 +42,19 @@ pub(crate) enum Location {
     Query,
 }
 
-#[derive(Clone, Copy)]
-enum Value<'a> {
-    Text(&'a str),
-    Host(Host<'a>),
-}
-
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 struct Line<'a> {
     name: &'a str,
-    value: Value<'a>,
+    value: &'a str,
     arrival: usize,
-}
-
-impl Default for Line<'_> {
-    fn default() -> Self {
-        Self { name: "", value: Value::Text(""), arrival: 0 }
-    }
 }
 
 /// The signed headers in canonical order, once [`Headers::sort`] has run.
 pub(crate) struct Headers<'a> {
     lines: Inline<Line<'a>, 20>,
     arrived: usize,
+    /// Stands in for the empty value of the `host` line, unless the request brings a `Host` header.
+    host: Option<Host<'a>>,
 }
 
 impl<'a> Headers<'a> {
@@ -72,7 +62,7 @@ impl<'a> Headers<'a> {
     ///
     /// `replaced` says whether `x-amz-content-sha256` is one of the headers that the signature brings.
     pub(crate) fn of(request: &Request<'a>, location: Location, replaced: bool) -> Result<Self, Error> {
-        let mut headers = Self { lines: Inline::new(), arrived: 0 };
+        let mut headers = Self { lines: Inline::new(), arrived: 0, host: None };
         let mut host_given = false;
         for &(name, value) in request.headers {
             if !is_token(name) {
@@ -88,17 +78,14 @@ impl<'a> Headers<'a> {
             headers.add(name, value);
         }
         if !host_given {
-            headers.push("host", Value::Host(Host::parse(request.scheme, request.authority)?));
+            headers.host = Some(Host::parse(request.scheme, request.authority)?);
+            headers.add("host", "");
         }
         Ok(headers)
     }
 
     /// Adds a header whose value is known to be able to travel.
     pub(crate) fn add(&mut self, name: &'a str, value: &'a str) {
-        self.push(name, Value::Text(value));
-    }
-
-    fn push(&mut self, name: &'a str, value: Value<'a>) {
         self.lines.push(Line { name, value, arrival: self.arrived });
         self.arrived = self.arrived.saturating_add(1);
     }
@@ -120,9 +107,9 @@ impl<'a> Headers<'a> {
                 } else {
                     sink.put(",");
                 }
-                match line.value {
-                    Value::Text(text) => put_normalised(sink, text),
-                    Value::Host(host) => host.put(sink),
+                match self.host {
+                    Some(host) if line.name == "host" => host.put(sink),
+                    Some(_) | None => put_normalised(sink, line.value),
                 }
             }
             sink.put("\n");

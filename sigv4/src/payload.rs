@@ -16,8 +16,8 @@ pub(crate) enum PayloadHash<'a> {
 impl PayloadHash<'static> {
     pub(crate) fn of(payload: Payload<'_>) -> Self {
         match payload {
-            Payload::Bytes(bytes) => Self::Hash(hex(&Sha256::digest(bytes))),
-            Payload::Sha256(digest) => Self::Hash(hex(&digest)),
+            Payload::Bytes(bytes) => Self::Hash(hex(Sha256::digest(bytes).into())),
+            Payload::Sha256(digest) => Self::Hash(hex(digest)),
             Payload::Unsigned => Self::Word("UNSIGNED-PAYLOAD"),
         }
     }

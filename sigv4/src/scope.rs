@@ -92,7 +92,7 @@ impl Timestamp {
 
     /// The day, `yyyymmdd`.
     pub(crate) fn date(&self) -> &str {
-        self.as_str().split_once('T').map_or("", |(date, _)| date)
+        self.as_str().get(..8).unwrap_or_default()
     }
 }
 

@@ -1,8 +1,9 @@
 //! A seeded source of requests. The same seed makes the same requests on every machine, so a failure can be repeated.
 
-/// SplitMix64: small, and random enough for test data.
+/// `SplitMix64`: small, and random enough for test data.
 pub(crate) struct Random(u64);
 
+#[expect(clippy::arithmetic_side_effects, reason = "bounds are small and never zero")]
 impl Random {
     pub(crate) fn new(seed: u64) -> Self {
         Self(seed)
