@@ -120,7 +120,7 @@ impl KeyCache {
     ///
     /// # Errors
     ///
-    /// Those of [`SigningKey::derive`]; what was kept stays.
+    /// Those of [`SigningKey::derive`].
     pub fn key(
         &mut self,
         secret_access_key: &str,
@@ -131,14 +131,17 @@ impl KeyCache {
         let usable = |(secret, key): &(Zeroizing<String>, SigningKey)| {
             secret.as_str() == secret_access_key && key.serves(scope, &timestamp)
         };
-        let kept = match self.kept.take().filter(usable) {
-            Some(kept) => kept,
-            None => {
+        // Looked at and dropped in place: a value that is moved leaves a copy behind that nobody wipes.
+        if !self.kept.as_ref().is_some_and(usable) {
+            self.kept = None;
+        }
+        match &mut self.kept {
+            Some((_, key)) => Ok(key),
+            empty @ None => {
                 let key = SigningKey::derive(secret_access_key, scope, at)?;
-                (Zeroizing::new(secret_access_key.to_owned()), key)
+                Ok(&empty.insert((Zeroizing::new(secret_access_key.to_owned()), key)).1)
             }
-        };
-        Ok(&self.kept.insert(kept).1)
+        }
     }
 
     /// Wipes what is kept.

@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 
 use crate::canonical::{Canonical, Identity, ToSign};
 use crate::headers::{Headers, Location};
-use crate::host::Host;
+use crate::host::{Host, without_user_information};
 use crate::key::{self, KeyedMac, SigningKey};
 use crate::path::Path;
 use crate::payload::PayloadHash;
@@ -166,7 +166,7 @@ fn url(
     signature: Hex,
 ) -> String {
     let mut url = String::new();
-    for part in [request.scheme.prefix(), request.authority, request.path] {
+    for part in [request.scheme.prefix(), without_user_information(request.authority), request.path] {
         url.push_str(part);
     }
     if request.path.is_empty() {

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::Error;
-use crate::host::Scheme;
+use crate::host::{Scheme, without_user_information};
 
 /// A request to be signed. Everything is borrowed, and nothing is changed.
 ///
@@ -79,10 +79,9 @@ impl<'a> Request<'a> {
 /// Shows method, authority and path. Query, headers and body may hold secrets and stay out.
 impl fmt::Debug for Request<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let authority = self.authority.rsplit_once('@').map_or(self.authority, |(_, host)| host);
         f.debug_struct("Request")
             .field("method", &self.method)
-            .field("authority", &authority)
+            .field("authority", &without_user_information(self.authority))
             .field("path", &self.path)
             .finish_non_exhaustive()
     }

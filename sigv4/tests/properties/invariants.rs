@@ -191,7 +191,7 @@ fn what_cannot_travel_is_refused_by_name() {
 #[test]
 fn presigned_urls_live_a_second_to_a_week() {
     let credentials = Credentials::new("AKID", "secret", Some("a+b/c="));
-    let request = Request::new("GET", "https://H:443?b=+&X-Amz-Signature=old&X-Amz-Date=old&a").unwrap();
+    let request = Request::new("GET", "https://u:p@H:443?b=+&X-Amz-Signature=old&X-Amz-Date=old&a").unwrap();
     let presign = |expires| presign(&request, &credentials, SCOPE, at(0), expires, Settings::default());
     for (seconds, millis) in [(0, 0), (0, 999), (604_801, 0), (u64::MAX, 0)] {
         let expires = Duration::new(seconds, millis * 1_000_000);
