@@ -1,6 +1,8 @@
-//! Our signer beside aws-sigv4 on the request that the agent sends: one `AssumeRole` POST with a session token.
+//! Our signer beside aws-sigv4 on the request that the agent sends: one `AssumeRole` POST with a session
+//! token.
 //!
-//! Prints the times and their ratio, measured in turn in one run. Never fails: a busy machine is no regression.
+//! Prints the times and their ratio, measured in turn in one run. Never fails: a busy machine is no
+//! regression.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant, SystemTime};

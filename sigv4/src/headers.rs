@@ -8,15 +8,17 @@ use crate::inline::Inline;
 use crate::request::{Request, is_token};
 use crate::text::{Sink, put_lower_case};
 
-/// The headers that a signature brings. In a request they are left over from an earlier attempt: they are ignored, and
-/// the caller replaces them with what the new signature brings, or removes them where it brings none.
+/// The headers that a signature brings. In a request they are left over from an earlier attempt: they are
+/// ignored, and the caller replaces them with what the new signature brings, or removes them where it brings
+/// none.
 pub const REPLACED_HEADERS: [&str; 3] = ["authorization", X_AMZ_DATE, X_AMZ_SECURITY_TOKEN];
 
 pub(crate) const X_AMZ_DATE: &str = "x-amz-date";
 pub(crate) const X_AMZ_SECURITY_TOKEN: &str = "x-amz-security-token";
 pub(crate) const X_AMZ_CONTENT_SHA256: &str = "x-amz-content-sha256";
 
-/// Headers that proxies and tracers on the way change, add or remove; signed, they would break the signature there.
+/// Headers that proxies and tracers on the way change, add or remove; signed, they would break the signature
+/// there.
 const NEVER_SIGNED: [&str; 12] = [
     "baggage",
     "connection",
@@ -32,7 +34,8 @@ const NEVER_SIGNED: [&str; 12] = [
     "x-amzn-trace-id",
 ];
 
-/// What whoever follows a presigned URL will not send although the SDK that made it does. Same rule as aws-sigv4.
+/// What whoever follows a presigned URL will not send although the SDK that made it does. Same rule as
+/// aws-sigv4.
 const NEVER_PRESIGNED: [&str; 2] = ["x-amz-user-agent", "x-amz-checksum-mode"];
 
 /// Where the signature will travel, as far as it matters to the headers.
@@ -179,8 +182,8 @@ fn untransportable(value: &str) -> Option<usize> {
 
 /// Writes `value` trimmed, with every run of blanks as one space, inside quotes as well.
 ///
-/// Blanks are spaces, tabs and folds. aws-sigv4 collapses spaces only and signs a tab as it is; botocore collapses
-/// whatever Unicode calls white space. Services do what RFC 9110 calls white space, which is the middle.
+/// Blanks are what RFC 9110 calls optional white space, and folds. aws-sigv4 collapses spaces only and signs
+/// a tab as it is; botocore collapses whatever Unicode calls white space, a no-break space for instance.
 pub(crate) fn put_normalised(sink: &mut impl Sink, value: &str) {
     let blank = value.bytes().fold(false, |found, byte| found | (byte <= b' '));
     if !blank {

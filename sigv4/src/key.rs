@@ -1,4 +1,5 @@
-//! The signing key: derived once per secret, day, region and service, kept as a keyed MAC, wiped when dropped.
+//! The signing key: derived once per secret, day, region and service, kept as a keyed MAC, wiped when
+//! dropped.
 //!
 //! Keeping the MAC rather than the key saves two hash blocks per signature. Knows nothing of requests.
 
@@ -30,7 +31,8 @@ impl SigningKey {
     ///
     /// # Errors
     ///
-    /// When the scope or the instant cannot be written: [`Error::Region`], [`Error::Service`], [`Error::Instant`].
+    /// When the scope or the instant cannot be written: [`Error::Region`], [`Error::Service`],
+    /// [`Error::Instant`].
     pub fn derive(secret_access_key: &str, scope: Scope<'_>, at: OffsetDateTime) -> Result<Self, Error> {
         let day = Timestamp::new(at)?;
         let mac = derive(secret_access_key, scope.dated(&day)?);
@@ -87,7 +89,8 @@ fn keyed_with_secret(secret: &str) -> KeyedMac {
             room.copy_from_slice(secret.as_bytes());
             keyed(start.as_slice())
         }
-        // RFC 2104: a key longer than a block is hashed first. Done here, so that nothing is joined on the heap.
+        // RFC 2104: a key longer than a block is hashed first. Done here, so that nothing is joined on the
+        // heap.
         None => {
             let digest = Sha256::new().chain_update(PREFIX).chain_update(secret).finalize();
             keyed(Zeroizing::new(<[u8; 32]>::from(digest)).as_slice())
@@ -102,8 +105,8 @@ fn keyed(key: &[u8]) -> KeyedMac {
 
 /// Keeps the key of one secret, day, region and service, and derives it anew when one of them changes.
 ///
-/// The key and the secret that it replaces are wiped. Keep one cache for each place that signs, for instance one for
-/// each set of credentials.
+/// The key and the secret that it replaces are wiped. Keep one cache for each place that signs, for instance
+/// one for each set of credentials.
 #[derive(Default)]
 pub struct KeyCache {
     kept: Option<(Zeroizing<String>, SigningKey)>,

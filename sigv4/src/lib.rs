@@ -1,13 +1,13 @@
 //! AWS Signature Version 4: header signing and presigned URLs.
 //!
-//! A pure function of its arguments: it borrows the request and the credentials, takes the instant as a parameter,
-//! and reads no clock, no environment and no file, and writes no log. It knows nothing of where credentials come from
-//! or how requests are sent, so it fits every HTTP client.
+//! A pure function of its arguments: it borrows the request and the credentials, takes the instant as a
+//! parameter, and reads no clock, no environment and no file, and writes no log. It knows nothing of where
+//! credentials come from or how requests are sent, so it fits every HTTP client.
 //!
 //! # One request from start to end
 //!
-//! STS is asked who we are. The body is hashed, the headers are put into canonical form, and what comes back is the
-//! headers to set:
+//! STS is asked who we are. The body is hashed, the headers are put into canonical form, and what comes back
+//! is the headers to set:
 //!
 //! ```
 //! use sigv4::{Credentials, Payload, Request, Scope, Settings, sign};
@@ -38,13 +38,13 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! The host is signed as the service sees it: lower case, without the scheme's own port. A client that sends `Host`
-//! otherwise gives its own as a header of the request.
+//! The host is signed as the service sees it: lower case, without the scheme's own port. A client that sends
+//! `Host` otherwise gives its own as a header of the request.
 //!
 //! # Many requests
 //!
-//! The key depends on secret, day, region and service only. A [`KeyCache`] keeps it, wipes what it replaces, and with
-//! [`sign_into`] a signature needs no allocation at all:
+//! The key depends on secret, day, region and service only. A [`KeyCache`] keeps it, wipes what it replaces,
+//! and with [`sign_into`] a signature needs no allocation at all:
 //!
 //! ```
 //! # use sigv4::{Credentials, KeyCache, Request, Scope, Settings, sign_into};
@@ -63,12 +63,13 @@
 //!
 //! # Choices
 //!
-//! [`Settings::default`] suits STS and every service but S3, which has [`Settings::S3`]. [`presign`] makes a URL.
-//! When a service answers `SignatureDoesNotMatch`, [`explain`] shows the canonical request and the string to sign to
-//! compare with those in the answer.
+//! [`Settings::default`] suits STS and every service but S3, which has [`Settings::S3`]. [`presign`] makes a
+//! URL. When a service answers `SignatureDoesNotMatch`, [`explain`] shows the canonical request and the
+//! string to sign to compare with those in the answer.
 //!
-//! Where the official signers differ from each other, the rule taken here and the reason stand in a comment at the
-//! code. Every vector under `tests/vectors` was computed by botocore; random requests are compared with `aws-sigv4`.
+//! Where the official signers differ from each other, the rule taken here and the reason stand in a comment
+//! at the code. Every vector under `tests/vectors` was computed by botocore; random requests are compared
+//! with `aws-sigv4`.
 
 mod canonical;
 mod credentials;

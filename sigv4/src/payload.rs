@@ -24,8 +24,9 @@ impl PayloadHash<'static> {
 }
 
 impl<'a> PayloadHash<'a> {
-    /// The same, unless the request itself says what its hash is: the service compares the canonical request with
-    /// that header, so another text could only be refused. botocore has the same rule; aws-sigv4 forbids the header.
+    /// The same, unless the request itself says what its hash is: the service compares the canonical request
+    /// with that header, so another text could only be refused. botocore has the same rule; aws-sigv4 forbids
+    /// the header.
     pub(crate) fn as_sent_with(request: &Request<'a>) -> Self {
         let given = request.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(X_AMZ_CONTENT_SHA256));
         match given {

@@ -1,6 +1,8 @@
-//! Instant and scope: the two things that stand in the string to sign, in the credential and in the key's derivation.
+//! Instant and scope: the two things that stand in the string to sign, in the credential and in the key's
+//! derivation.
 //!
-//! The scope's date is cut from the very text that becomes `x-amz-date`, so the two cannot disagree at midnight.
+//! The scope's date is cut from the very text that becomes `x-amz-date`, so the two cannot disagree at
+//! midnight.
 
 use time::{OffsetDateTime, UtcOffset};
 

@@ -1,4 +1,5 @@
-//! Every vector, compared at each checkpoint. The directory is the list of tests; botocore computed what is expected.
+//! Every vector, compared at each checkpoint. The directory is the list of tests; botocore computed what is
+//! expected.
 
 #[cfg(test)]
 mod vectors {

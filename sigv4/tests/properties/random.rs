@@ -1,4 +1,5 @@
-//! A seeded source of requests. The same seed makes the same requests on every machine, so a failure can be repeated.
+//! A seeded source of requests. The same seed makes the same requests on every machine, so a failure can be
+//! repeated.
 
 /// `SplitMix64`: small, and random enough for test data.
 pub(crate) struct Random(u64);
