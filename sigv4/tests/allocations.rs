@@ -23,7 +23,7 @@ const HEADERS: [(&str, &str); 14] = [
 ];
 
 #[test]
-fn signing_into_a_buffer_allocates_nothing_and_signing_at_most_four_times() {
+fn signing_into_a_buffer_allocates_nothing_and_signing_once() {
     let session_token = "FwoGZXIvYXdzEJr//////////wEa".repeat(22);
     let credentials = Credentials::new("ASIAEXAMPLE", SECRET, Some(&session_token));
     let scope = Scope::new("eu-central-1", "sts");
@@ -44,9 +44,9 @@ fn signing_into_a_buffer_allocates_nothing_and_signing_at_most_four_times() {
         assert_eq!(into.count_total, 0, "{settings:?}");
 
         let derived = measure(|| drop(sign(&request, &credentials, scope, at, settings).unwrap()));
-        assert!((1..=4).contains(&derived.count_total), "{derived:?}");
+        assert_eq!(derived.count_total, 1);
         let key = cache.key(SECRET, scope, at).unwrap();
         let kept = measure(|| drop(sign_with_key(&request, &credentials, key, at, settings).unwrap()));
-        assert!((1..=4).contains(&kept.count_total), "{kept:?}");
+        assert_eq!(kept.count_total, 1);
     }
 }
