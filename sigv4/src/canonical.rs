@@ -1,7 +1,8 @@
-//! The canonical request, the string to sign and the signature: the three checkpoints, each written into a sink.
+//! The canonical request, the string to sign and the signature: the three checkpoints, each written into a
+//! sink.
 //!
-//! Everything that differs between header and query, and between AWS4-HMAC-SHA256 and another algorithm, is decided
-//! by the callers of this module.
+//! Everything that differs between header and query, and between AWS4-HMAC-SHA256 and another algorithm, is
+//! decided by the callers of this module.
 
 use hmac::Mac;
 use sha2::{Digest, Sha256};
@@ -15,7 +16,8 @@ use crate::scope::{DatedScope, Timestamp};
 use crate::settings::Settings;
 use crate::text::{Hex, Sink, hex};
 
-/// Who signs, and how: the name in front of the string to sign, and what stands before the scope in `Credential=`.
+/// Who signs, and how: the name in front of the string to sign, and what stands before the scope in
+/// `Credential=`.
 #[derive(Clone, Copy)]
 pub(crate) struct Identity<'a> {
     pub(crate) algorithm: &'a str,
@@ -79,7 +81,7 @@ impl<'a> ToSign<'a> {
     ) -> Self {
         let mut hash = Sha256::new();
         canonical.put(&mut hash);
-        Self { identity, timestamp, scope, digest: hex(&hash.finalize()) }
+        Self { identity, timestamp, scope, digest: hex(hash.finalize().into()) }
     }
 
     /// Writes the string to sign.
@@ -96,7 +98,7 @@ impl<'a> ToSign<'a> {
     /// The signature with a derived key.
     pub(crate) fn signature(&self, mut mac: KeyedMac) -> Hex {
         self.put(&mut mac);
-        hex(&mac.finalize().into_bytes())
+        hex(mac.finalize().into_bytes().into())
     }
 
     /// Writes the value of the `Authorization` header.

@@ -11,8 +11,8 @@ pub(crate) struct Decoded<'a> {
 impl<'a> Decoded<'a> {
     /// Of a query's key or value.
     ///
-    /// A raw `+` is a space: so services read a query, and so aws-sigv4 and the Go SDK sign it. botocore signs the raw
-    /// `+`, and aws-c-auth signs `%2B`; both only ever see queries that their own SDK has encoded without any `+`.
+    /// A raw `+` is a space: so the form encoding of queries has it, and so aws-sigv4 signs it. botocore
+    /// signs a raw `+` as it stands, but only ever sees queries that it has encoded itself, without any `+`.
     pub(crate) fn query(text: &'a str) -> Self {
         Self { rest: text.as_bytes(), plus: b' ' }
     }

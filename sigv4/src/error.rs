@@ -1,4 +1,5 @@
-//! What can be wrong with the input of a signature. Every variant is the caller's mistake: signing itself cannot fail.
+//! What can be wrong with the input of a signature. Every variant is the caller's mistake: signing itself
+//! cannot fail.
 //!
 //! No variant carries a header's value, a secret or a session token, so that an error may be logged.
 
@@ -54,7 +55,8 @@ pub enum Error {
         /// The whole seconds that were asked for.
         seconds: u64,
     },
-    /// The kept key was derived for another day than the instant's, so the service would refuse the signature.
+    /// The kept key was derived for another day than the instant's, so the service would refuse the
+    /// signature.
     KeyOfAnotherDay,
 }
 

@@ -1,4 +1,5 @@
-//! The three checkpoints of a signature as text, for tests and for `SignatureDoesNotMatch` at three in the morning.
+//! The three checkpoints of a signature as text, for tests and for `SignatureDoesNotMatch` at three in the
+//! morning.
 //!
 //! Uses the same writers as signing does, with a `String` instead of a hash behind them.
 
@@ -14,7 +15,8 @@ use crate::scope::{DatedScope, Timestamp};
 use crate::settings::Settings;
 use crate::{Credentials, Error, Request, Scope, key, sign};
 
-/// The intermediate texts of one signature. The canonical request holds the session token: compare it, never log it.
+/// The intermediate texts of one signature. The canonical request holds the session token: compare it, never
+/// log it.
 #[derive(Clone)]
 pub struct Explanation {
     canonical_request: Zeroizing<String>,

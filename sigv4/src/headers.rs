@@ -8,15 +8,17 @@ use crate::inline::Inline;
 use crate::request::{Request, is_token};
 use crate::text::{Sink, put_lower_case};
 
-/// The headers that a signature brings. In a request they are left over from an earlier attempt: they are ignored, and
-/// the caller replaces them with what the new signature brings, or removes them where it brings none.
+/// The headers that a signature brings. In a request they are left over from an earlier attempt: they are
+/// ignored, and the caller replaces them with what the new signature brings, or removes them where it brings
+/// none.
 pub const REPLACED_HEADERS: [&str; 3] = ["authorization", X_AMZ_DATE, X_AMZ_SECURITY_TOKEN];
 
 pub(crate) const X_AMZ_DATE: &str = "x-amz-date";
 pub(crate) const X_AMZ_SECURITY_TOKEN: &str = "x-amz-security-token";
 pub(crate) const X_AMZ_CONTENT_SHA256: &str = "x-amz-content-sha256";
 
-/// Headers that proxies and tracers on the way change, add or remove; signed, they would break the signature there.
+/// Headers that proxies and tracers on the way change, add or remove; signed, they would break the signature
+/// there.
 const NEVER_SIGNED: [&str; 12] = [
     "baggage",
     "connection",
@@ -32,7 +34,8 @@ const NEVER_SIGNED: [&str; 12] = [
     "x-amzn-trace-id",
 ];
 
-/// What whoever follows a presigned URL will not send although the SDK that made it does. Same rule as aws-sigv4.
+/// What whoever follows a presigned URL will not send although the SDK that made it does. Same rule as
+/// aws-sigv4.
 const NEVER_PRESIGNED: [&str; 2] = ["x-amz-user-agent", "x-amz-checksum-mode"];
 
 /// Where the signature will travel, as far as it matters to the headers.
@@ -42,29 +45,19 @@ pub(crate) enum Location {
     Query,
 }
 
-#[derive(Clone, Copy)]
-enum Value<'a> {
-    Text(&'a str),
-    Host(Host<'a>),
-}
-
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 struct Line<'a> {
     name: &'a str,
-    value: Value<'a>,
+    value: &'a str,
     arrival: usize,
-}
-
-impl Default for Line<'_> {
-    fn default() -> Self {
-        Self { name: "", value: Value::Text(""), arrival: 0 }
-    }
 }
 
 /// The signed headers in canonical order, once [`Headers::sort`] has run.
 pub(crate) struct Headers<'a> {
-    lines: Inline<Line<'a>, 16>,
+    lines: Inline<Line<'a>, 20>,
     arrived: usize,
+    /// Stands in for the empty value of the `host` line, unless the request brings a `Host` header.
+    host: Option<Host<'a>>,
 }
 
 impl<'a> Headers<'a> {
@@ -72,7 +65,7 @@ impl<'a> Headers<'a> {
     ///
     /// `replaced` says whether `x-amz-content-sha256` is one of the headers that the signature brings.
     pub(crate) fn of(request: &Request<'a>, location: Location, replaced: bool) -> Result<Self, Error> {
-        let mut headers = Self { lines: Inline::new(), arrived: 0 };
+        let mut headers = Self { lines: Inline::new(), arrived: 0, host: None };
         let mut host_given = false;
         for &(name, value) in request.headers {
             if !is_token(name) {
@@ -88,17 +81,14 @@ impl<'a> Headers<'a> {
             headers.add(name, value);
         }
         if !host_given {
-            headers.push("host", Value::Host(Host::parse(request.scheme, request.authority)?));
+            headers.host = Some(Host::parse(request.scheme, request.authority)?);
+            headers.add("host", "");
         }
         Ok(headers)
     }
 
     /// Adds a header whose value is known to be able to travel.
     pub(crate) fn add(&mut self, name: &'a str, value: &'a str) {
-        self.push(name, Value::Text(value));
-    }
-
-    fn push(&mut self, name: &'a str, value: Value<'a>) {
         self.lines.push(Line { name, value, arrival: self.arrived });
         self.arrived = self.arrived.saturating_add(1);
     }
@@ -120,9 +110,9 @@ impl<'a> Headers<'a> {
                 } else {
                     sink.put(",");
                 }
-                match line.value {
-                    Value::Text(text) => put_normalised(sink, text),
-                    Value::Host(host) => host.put(sink),
+                match self.host {
+                    Some(host) if line.name == "host" => host.put(sink),
+                    Some(_) | None => put_normalised(sink, line.value),
                 }
             }
             sink.put("\n");
@@ -192,8 +182,8 @@ fn untransportable(value: &str) -> Option<usize> {
 
 /// Writes `value` trimmed, with every run of blanks as one space, inside quotes as well.
 ///
-/// Blanks are spaces, tabs and folds. aws-sigv4 collapses spaces only and signs a tab as it is; botocore collapses
-/// whatever Unicode calls white space. Services do what RFC 9110 calls white space, which is the middle.
+/// Blanks are what RFC 9110 calls optional white space, and folds. aws-sigv4 collapses spaces only and signs
+/// a tab as it is; botocore collapses whatever Unicode calls white space, a no-break space for instance.
 pub(crate) fn put_normalised(sink: &mut impl Sink, value: &str) {
     let blank = value.bytes().fold(false, |found, byte| found | (byte <= b' '));
     if !blank {

@@ -37,8 +37,7 @@ pub(crate) struct Host<'a> {
 
 impl<'a> Host<'a> {
     pub(crate) fn parse(scheme: Scheme, authority: &'a str) -> Result<Self, Error> {
-        // User information belongs to nobody's `Host` header, and may be a password.
-        let authority = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+        let authority = without_user_information(authority);
         if authority.is_empty() {
             return Err(Error::HostMissing);
         }
@@ -61,6 +60,11 @@ impl<'a> Host<'a> {
             sink.put(decimal(port).as_str());
         }
     }
+}
+
+/// The host and port of `authority`. User information belongs in no `Host` header, and may be a password.
+pub(crate) fn without_user_information(authority: &str) -> &str {
+    authority.rsplit_once('@').map_or(authority, |(_, host)| host)
 }
 
 /// `host` and the digits of its port, which are empty when there is none.

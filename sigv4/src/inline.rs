@@ -1,7 +1,7 @@
 //! A list whose first `N` items need no allocation. Knows nothing of what it holds.
 //!
-//! Signing sorts headers and query parameters; ordinary requests have a handful, which fit beside the code's own
-//! variables. Longer lists move to the heap as a whole and work the same.
+//! Signing sorts headers and query parameters; ordinary requests have a handful, which fit beside the code's
+//! own variables. Longer lists move to the heap as a whole and work the same.
 
 /// Either all items are in `near`, or all are in `far` and `len` is zero.
 pub(crate) struct Inline<T, const N: usize> {

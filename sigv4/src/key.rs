@@ -1,4 +1,5 @@
-//! The signing key: derived once per secret, day, region and service, kept as a keyed MAC, wiped when dropped.
+//! The signing key: derived once per secret, day, region and service, kept as a keyed MAC, wiped when
+//! dropped.
 //!
 //! Keeping the MAC rather than the key saves two hash blocks per signature. Knows nothing of requests.
 
@@ -30,7 +31,8 @@ impl SigningKey {
     ///
     /// # Errors
     ///
-    /// When the scope or the instant cannot be written: [`Error::Region`], [`Error::Service`], [`Error::Instant`].
+    /// When the scope or the instant cannot be written: [`Error::Region`], [`Error::Service`],
+    /// [`Error::Instant`].
     pub fn derive(secret_access_key: &str, scope: Scope<'_>, at: OffsetDateTime) -> Result<Self, Error> {
         let day = Timestamp::new(at)?;
         let mac = derive(secret_access_key, scope.dated(&day)?);
@@ -87,7 +89,8 @@ fn keyed_with_secret(secret: &str) -> KeyedMac {
             room.copy_from_slice(secret.as_bytes());
             keyed(start.as_slice())
         }
-        // RFC 2104: a key longer than a block is hashed first. Done here, so that nothing is joined on the heap.
+        // RFC 2104: a key longer than a block is hashed first. Done here, so that nothing is joined on the
+        // heap.
         None => {
             let digest = Sha256::new().chain_update(PREFIX).chain_update(secret).finalize();
             keyed(Zeroizing::new(<[u8; 32]>::from(digest)).as_slice())
@@ -102,8 +105,8 @@ fn keyed(key: &[u8]) -> KeyedMac {
 
 /// Keeps the key of one secret, day, region and service, and derives it anew when one of them changes.
 ///
-/// The key and the secret that it replaces are wiped. Keep one cache for each place that signs, for instance one for
-/// each set of credentials.
+/// The key and the secret that it replaces are wiped. Keep one cache for each place that signs, for instance
+/// one for each set of credentials.
 #[derive(Default)]
 pub struct KeyCache {
     kept: Option<(Zeroizing<String>, SigningKey)>,
@@ -120,7 +123,7 @@ impl KeyCache {
     ///
     /// # Errors
     ///
-    /// Those of [`SigningKey::derive`]; what was kept stays.
+    /// Those of [`SigningKey::derive`].
     pub fn key(
         &mut self,
         secret_access_key: &str,
@@ -131,14 +134,17 @@ impl KeyCache {
         let usable = |(secret, key): &(Zeroizing<String>, SigningKey)| {
             secret.as_str() == secret_access_key && key.serves(scope, &timestamp)
         };
-        let kept = match self.kept.take().filter(usable) {
-            Some(kept) => kept,
-            None => {
+        // Looked at and dropped in place: a value that is moved leaves a copy behind that nobody wipes.
+        if !self.kept.as_ref().is_some_and(usable) {
+            self.kept = None;
+        }
+        match &mut self.kept {
+            Some((_, key)) => Ok(key),
+            empty @ None => {
                 let key = SigningKey::derive(secret_access_key, scope, at)?;
-                (Zeroizing::new(secret_access_key.to_owned()), key)
+                Ok(&empty.insert((Zeroizing::new(secret_access_key.to_owned()), key)).1)
             }
-        };
-        Ok(&self.kept.insert(kept).1)
+        }
     }
 
     /// Wipes what is kept.

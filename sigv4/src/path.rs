@@ -1,4 +1,5 @@
-//! The canonical path: dot segments, repeated slashes, and how often it is encoded. Sees nothing but the path.
+//! The canonical path: dot segments, repeated slashes, and how often it is encoded. Sees nothing but the
+//! path.
 
 use crate::Error;
 use crate::encode::{Decoded, Encoded};
@@ -46,8 +47,8 @@ fn put_normalised<'a>(sink: &mut impl Sink, segments: impl Iterator<Item = &'a s
     for segment in kept.as_slice() {
         put_segment(sink, segment, encoding);
     }
-    // `/a/.` and `/a/..` name directories (RFC 3986, 5.2.4), and aws-sigv4 and aws-c-auth sign them with the slash.
-    // botocore drops it there; a service compares with the former.
+    // `/a/.` and `/a/..` name directories (RFC 3986, 5.2.4), so the slash stays, as in aws-sigv4 and
+    // aws-c-auth. botocore drops it in these two cases; no SDK sends such a path.
     if kept.as_slice().is_empty() || matches!(last, "" | "." | "..") {
         sink.put("/");
     }
@@ -57,8 +58,9 @@ fn put_segment(sink: &mut impl Sink, segment: &str, encoding: UriEncoding) {
     sink.put("/");
     match encoding {
         UriEncoding::Double => put_ascii(sink, Encoded::new(segment.bytes())),
-        // Decoding first makes `@` and `%40` sign alike, as the service sees them. botocore and aws-sigv4 sign the
-        // path as it stands: the same for a path that is strictly encoded, which theirs always are.
+        // The documented rule encodes each byte of a name once. Decoding first makes `@` and `%40` sign
+        // alike, as they name the same. botocore and aws-sigv4 sign the path as it stands: the same text for
+        // a path that is strictly encoded, which theirs always are.
         UriEncoding::Single => put_ascii(sink, Encoded::new(Decoded::segment(segment))),
     }
 }

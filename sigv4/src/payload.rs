@@ -16,16 +16,17 @@ pub(crate) enum PayloadHash<'a> {
 impl PayloadHash<'static> {
     pub(crate) fn of(payload: Payload<'_>) -> Self {
         match payload {
-            Payload::Bytes(bytes) => Self::Hash(hex(&Sha256::digest(bytes))),
-            Payload::Sha256(digest) => Self::Hash(hex(&digest)),
+            Payload::Bytes(bytes) => Self::Hash(hex(Sha256::digest(bytes).into())),
+            Payload::Sha256(digest) => Self::Hash(hex(digest)),
             Payload::Unsigned => Self::Word("UNSIGNED-PAYLOAD"),
         }
     }
 }
 
 impl<'a> PayloadHash<'a> {
-    /// The same, unless the request itself says what its hash is: the service compares the canonical request with
-    /// that header, so another text could only be refused. botocore has the same rule; aws-sigv4 forbids the header.
+    /// The same, unless the request itself says what its hash is: the service compares the canonical request
+    /// with that header, so another text could only be refused. botocore has the same rule; aws-sigv4 forbids
+    /// the header.
     pub(crate) fn as_sent_with(request: &Request<'a>) -> Self {
         let given = request.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(X_AMZ_CONTENT_SHA256));
         match given {

@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 
 use crate::canonical::{Canonical, Identity, ToSign};
 use crate::headers::{Headers, Location};
-use crate::host::Host;
+use crate::host::{Host, without_user_information};
 use crate::key::{self, KeyedMac, SigningKey};
 use crate::path::Path;
 use crate::payload::PayloadHash;
@@ -29,16 +29,17 @@ const MOST_SECONDS: u64 = 7 * 24 * 60 * 60;
 
 /// Makes a URL that whoever holds it can use from the instant `at` until `expires` later.
 ///
-/// Parameters of an earlier presigning are replaced. Signed are the host and the headers of the request, which the
-/// holder then has to send; `x-amz-content-sha256` is never added. The payload hash is that of
+/// Parameters of an earlier presigning are replaced. Signed are the host and the headers of the request,
+/// which the holder then has to send; `x-amz-content-sha256` is never added. The payload hash is that of
 /// [`Request::payload`]; S3 wants [`Payload::Unsigned`](crate::Payload::Unsigned) here.
 ///
-/// The session token is part of the URL. With [`SessionToken::AddedAfter`] it is not covered by the signature.
+/// The session token is part of the URL. With [`SessionToken::AddedAfter`] it is not covered by the
+/// signature.
 ///
 /// # Errors
 ///
-/// [`Error::Expires`] when `expires` is not 1 second to 7 days, of which only whole seconds count; and those of
-/// [`sign`](crate::sign).
+/// [`Error::Expires`] when `expires` is not 1 second to 7 days, of which only whole seconds count; and those
+/// of [`sign`](crate::sign).
 pub fn presign(
     request: &Request<'_>,
     credentials: &Credentials<'_>,
@@ -166,7 +167,7 @@ fn url(
     signature: Hex,
 ) -> String {
     let mut url = String::new();
-    for part in [request.scheme.prefix(), request.authority, request.path] {
+    for part in [request.scheme.prefix(), without_user_information(request.authority), request.path] {
         url.push_str(part);
     }
     if request.path.is_empty() {
@@ -186,8 +187,8 @@ fn url(
     url
 }
 
-/// A presigned URL. Whoever holds it has the signer's rights for this one request until it expires, so it is a secret:
-/// `Debug` redacts it.
+/// A presigned URL. Whoever holds it has the signer's rights for this one request until it expires, so it is
+/// a secret: `Debug` redacts it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Presigned {
     url: String,
@@ -195,13 +196,15 @@ pub struct Presigned {
 }
 
 impl Presigned {
-    /// The URL; its query begins with the request's own parameters and ours in sorted order and ends with the signature.
+    /// The URL; its query begins with the request's own parameters and ours in sorted order and ends with the
+    /// signature.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// The names of the headers that have to be sent as they were signed, lower case, joined with `;`. At least `host`.
+    /// The names of the headers that have to be sent as they were signed, lower case, joined with `;`. At
+    /// least `host`.
     #[must_use]
     pub fn signed_headers(&self) -> &str {
         &self.signed_headers

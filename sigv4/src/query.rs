@@ -1,4 +1,5 @@
-//! The canonical query: parameters decoded, strictly encoded, sorted. Sees nothing but the query and what is added.
+//! The canonical query: parameters decoded, strictly encoded, sorted. Sees nothing but the query and what is
+//! added.
 
 use std::cmp::Ordering;
 
@@ -45,8 +46,8 @@ pub(crate) struct Query<'a> {
 }
 
 impl<'a> Query<'a> {
-    /// Takes apart the query of a URL. A piece between two `&` with nothing in it is no parameter (botocore makes it a
-    /// `=`; aws-sigv4 and aws-c-auth skip it as servers do); one without `=` has an empty value.
+    /// Takes apart the query of a URL. A piece between two `&` with nothing in it is no parameter (botocore
+    /// makes it a `=`; aws-sigv4 and aws-c-auth skip it as servers do); one without `=` has an empty value.
     pub(crate) fn parse(query: &'a str) -> Self {
         let mut parameters = Inline::new();
         for piece in query.split('&').filter(|piece| !piece.is_empty()) {
@@ -73,8 +74,8 @@ impl<'a> Query<'a> {
         self.parameters.push((Text::Plain(key), Text::Plain(value)));
     }
 
-    /// Sorts by encoded key, then by encoded value. Comparing joined `key=value` texts would put `Param-3` before
-    /// `Param`, because `-` is less than `=`.
+    /// Sorts by encoded key, then by encoded value. Comparing joined `key=value` texts would put `Param-3`
+    /// before `Param`, because `-` is less than `=`.
     pub(crate) fn sort(&mut self) {
         self.parameters
             .as_mut_slice()

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::Error;
-use crate::host::Scheme;
+use crate::host::{Scheme, without_user_information};
 
 /// A request to be signed. Everything is borrowed, and nothing is changed.
 ///
@@ -30,15 +30,17 @@ pub struct Request<'a> {
     /// Names and values in arrival order; a name may stand more than once.
     ///
     /// A `Host` among them is what will be sent, and is signed as it is. The headers that a signature brings
-    /// ([`REPLACED_HEADERS`](crate::REPLACED_HEADERS)) are taken as left over from an earlier attempt and ignored.
-    /// `x-amz-content-sha256` is, unless the settings replace it, the payload hash that the service will compare.
+    /// ([`REPLACED_HEADERS`](crate::REPLACED_HEADERS)) are taken as left over from an earlier attempt and
+    /// ignored. `x-amz-content-sha256` is, unless the settings replace it, the payload hash that the service
+    /// will compare.
     pub headers: &'a [(&'a str, &'a str)],
     /// The body, or what is known of it.
     pub payload: Payload<'a>,
 }
 
 impl<'a> Request<'a> {
-    /// Takes `url` apart; a fragment is dropped, because it is never sent. There are no headers and no body yet.
+    /// Takes `url` apart; a fragment is dropped, because it is never sent. There are no headers and no body
+    /// yet.
     ///
     /// # Errors
     ///
@@ -79,10 +81,9 @@ impl<'a> Request<'a> {
 /// Shows method, authority and path. Query, headers and body may hold secrets and stay out.
 impl fmt::Debug for Request<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let authority = self.authority.rsplit_once('@').map_or(self.authority, |(_, host)| host);
         f.debug_struct("Request")
             .field("method", &self.method)
-            .field("authority", &authority)
+            .field("authority", &without_user_information(self.authority))
             .field("path", &self.path)
             .finish_non_exhaustive()
     }
@@ -95,8 +96,8 @@ pub enum Payload<'a> {
     Bytes(&'a [u8]),
     /// The SHA-256 digest of a body that was hashed elsewhere.
     Sha256([u8; 32]),
-    /// `UNSIGNED-PAYLOAD`: the body is not covered. For presigned URLs of S3, and for S3 over TLS; over plain HTTP
-    /// anybody on the way could replace the body.
+    /// `UNSIGNED-PAYLOAD`: the body is not covered. For presigned URLs of S3, and for S3 over TLS; over plain
+    /// HTTP anybody on the way could replace the body.
     Unsigned,
 }
 

@@ -1,6 +1,8 @@
-//! Instant and scope: the two things that stand in the string to sign, in the credential and in the key's derivation.
+//! Instant and scope: the two things that stand in the string to sign, in the credential and in the key's
+//! derivation.
 //!
-//! The scope's date is cut from the very text that becomes `x-amz-date`, so the two cannot disagree at midnight.
+//! The scope's date is cut from the very text that becomes `x-amz-date`, so the two cannot disagree at
+//! midnight.
 
 use time::{OffsetDateTime, UtcOffset};
 
@@ -92,7 +94,7 @@ impl Timestamp {
 
     /// The day, `yyyymmdd`.
     pub(crate) fn date(&self) -> &str {
-        self.as_str().split_once('T').map_or("", |(date, _)| date)
+        self.as_str().get(..8).unwrap_or_default()
     }
 }
 

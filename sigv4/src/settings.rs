@@ -36,8 +36,8 @@ pub enum PathNormalisation {
 /// How often the path is percent-encoded on its way into the canonical request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum UriEncoding {
-    /// The path as it stands on the wire is encoded again: `%3A` becomes `%253A`. A path that is still raw is thereby
-    /// encoded once.
+    /// The path as it stands on the wire is encoded again: `%3A` becomes `%253A`. A path that is still raw is
+    /// thereby encoded once.
     #[default]
     Double,
     /// The path is decoded and encoded strictly, so that raw and encoded spelling sign alike. S3 needs this.

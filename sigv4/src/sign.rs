@@ -15,13 +15,19 @@ use crate::scope::{DatedScope, Timestamp};
 use crate::settings::{ContentSha256, SessionToken, Settings};
 use crate::{Credentials, Error, Request, Scope};
 
+/// Room for the `Authorization` value of an ordinary request, in bytes; with more headers the text grows as
+/// it needs.
+const ORDINARY_AUTHORIZATION: usize = 512;
+
 /// Signs `request` for the region and service of `scope`, as of the instant `at`.
 ///
-/// Returns the headers to add before sending. Headers that are no `x-amz-` headers may still be added afterwards;
-/// whoever changes the method, the path, the query, the body or a signed header is refused by the service.
+/// Returns the headers to add before sending. Headers that are no `x-amz-` headers may still be added
+/// afterwards; whoever changes the method, the path, the query, the body or a signed header is refused by the
+/// service.
 ///
-/// `at` may have any offset. It is a parameter because services refuse a request dated more than a few minutes off
-/// their own clock: on a host whose clock is wrong, the caller corrects the instant here and leaves the clock alone.
+/// `at` may have any offset. It is a parameter because services refuse a request dated more than a few
+/// minutes off their own clock: on a host whose clock is wrong, the caller corrects the instant here and
+/// leaves the clock alone.
 ///
 /// # Errors
 ///
@@ -36,7 +42,7 @@ pub fn sign<'a>(
     let timestamp = Timestamp::new(at)?;
     let scope = scope.dated(&timestamp)?;
     let mac = key::derive(credentials.secret_access_key(), scope);
-    let mut authorization = String::new();
+    let mut authorization = String::with_capacity(ORDINARY_AUTHORIZATION);
     let added = write(request, credentials, (scope, mac), &timestamp, settings, &mut authorization)?;
     Ok(Signed { authorization: Cow::Owned(authorization), ..added })
 }
@@ -57,15 +63,16 @@ pub fn sign_with_key<'a>(
 ) -> Result<Signed<'a>, Error> {
     let timestamp = Timestamp::new(at)?;
     let scope = key.dated_scope(&timestamp)?;
-    let mut authorization = String::new();
+    let mut authorization = String::with_capacity(ORDINARY_AUTHORIZATION);
     let added = write(request, credentials, (scope, key.mac()), &timestamp, settings, &mut authorization)?;
     Ok(Signed { authorization: Cow::Owned(authorization), ..added })
 }
 
-/// The same as [`sign_with_key`], with the `Authorization` value written into `buffer`, whose content is replaced.
+/// The same as [`sign_with_key`], with the `Authorization` value written into `buffer`, whose content is
+/// replaced.
 ///
-/// Allocates nothing when the buffer is large enough (400 bytes are, for ordinary requests) and the request has up to
-/// 14 headers, 16 path segments and 16 query parameters.
+/// Allocates nothing when the buffer is large enough (512 bytes are, for ordinary requests) and the request
+/// has up to 16 headers, 16 path segments and 16 query parameters.
 ///
 /// # Errors
 ///
@@ -160,8 +167,8 @@ pub struct Signed<'a> {
 impl Signed<'_> {
     /// The headers to set, in this order; each replaces one of the same name.
     ///
-    /// `x-amz-date`, `x-amz-security-token` when it is signed, `x-amz-content-sha256` when the settings add it,
-    /// `authorization`, and last a session token that is not signed.
+    /// `x-amz-date`, `x-amz-security-token` when it is signed, `x-amz-content-sha256` when the settings add
+    /// it, `authorization`, and last a session token that is not signed.
     pub fn headers(&self) -> impl Iterator<Item = AddedHeader<'_>> {
         let token = |wanted: SessionToken| {
             let text = self.session_token.filter(|(_, kind)| *kind == wanted).map(|(text, _)| text);
@@ -203,8 +210,8 @@ pub struct AddedHeader<'a> {
 }
 
 impl AddedHeader<'_> {
-    /// Whether the value is a secret that belongs in no log: true of the session token. The signature is none; it is
-    /// good for one request and a few minutes.
+    /// Whether the value is a secret that belongs in no log: true of the session token. The signature is
+    /// none; it is good for one request and a few minutes.
     #[must_use]
     pub fn is_sensitive(&self) -> bool {
         self.name == X_AMZ_SECURITY_TOKEN

@@ -65,13 +65,14 @@ impl<const N: usize> Ascii<N> {
 /// A SHA-256 digest in lower-case hexadecimal, as SigV4 writes digests and signatures.
 pub(crate) type Hex = Ascii<64>;
 
-pub(crate) fn hex(digest: &[u8]) -> Hex {
+pub(crate) fn hex(digest: [u8; 32]) -> Hex {
     const DIGITS: [u8; 16] = *b"0123456789abcdef";
-    let mut text = Hex::new();
-    for nibble in digest.iter().flat_map(|byte| [byte >> 4, byte & 0x0f]) {
-        text.push(DIGITS.get(usize::from(nibble)).copied().unwrap_or_default());
+    let digit = |nibble: u8| DIGITS.get(usize::from(nibble & 0x0f)).copied().unwrap_or_default();
+    let mut bytes = [0; 64];
+    for (pair, byte) in bytes.chunks_exact_mut(2).zip(digest) {
+        pair.copy_from_slice(&[digit(byte >> 4), digit(byte)]);
     }
-    text
+    Hex { bytes, len: 64 }
 }
 
 /// Writes ASCII that is made byte by byte. A hash is fed in chunks, because each call to it has a price.
