@@ -106,7 +106,7 @@ impl FakeAws {
         self.shared.lock().counts.clone()
     }
 
-    /// What was received, in order.
+    /// What was received, in order; the last twenty thousand requests.
     #[must_use]
     pub fn requests(&self) -> Vec<Received> {
         self.shared.lock().log.iter().map(|(_, received)| received.clone()).collect()
