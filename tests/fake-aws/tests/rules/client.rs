@@ -4,7 +4,6 @@
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
 
 use aws_credential_types::Credentials;
 use aws_sigv4::http_request::{
@@ -16,6 +15,8 @@ use fake_aws::{FakeAws, Keys, Options};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+
+use crate::clock;
 
 /// What signatures are made for.
 #[derive(Clone, Copy)]
@@ -91,19 +92,6 @@ pub(crate) fn start() -> FakeAws {
     FakeAws::start(Options::new()).unwrap()
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "signatures are dated, and the fake reads the host's clock too"
-)]
-fn now() -> SystemTime {
-    SystemTime::now()
-}
-
-#[expect(clippy::disallowed_methods, reason = "what lives for a second in the fake must be outlived")]
-pub(crate) fn outlive(lifetime: Duration) {
-    std::thread::sleep(lifetime + Duration::from_millis(50));
-}
-
 /// A form for STS, unsigned.
 pub(crate) fn form(fake: &FakeAws, parameters: &[(&str, &str)]) -> Message {
     let escape = |text: &str| {
@@ -177,13 +165,11 @@ impl Message {
             settings.uri_path_normalization_mode = UriPathNormalizationMode::Disabled;
             settings.payload_checksum_kind = PayloadChecksumKind::XAmzSha256;
         }
-        let shift = Duration::from_secs(scope.shift.unsigned_abs());
-        let at = if scope.shift < 0 { now() - shift } else { now() + shift };
         let params = v4::SigningParams::builder()
             .identity(&identity)
             .region(scope.region)
             .name(scope.service)
-            .time(at)
+            .time(clock::shifted(scope.shift))
             .settings(settings)
             .build()
             .unwrap()
@@ -243,11 +229,12 @@ fn exchange(mut stream: impl Read + Write, request: &[u8]) -> io::Result<Answer>
     stream.flush()?;
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes)?;
-    let end =
+    let body =
         bytes.windows(4).position(|window| window == b"\r\n\r\n").ok_or(io::ErrorKind::UnexpectedEof)?;
-    let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
+    let body = bytes.split_off(body.saturating_add(4));
+    let head = String::from_utf8(bytes).unwrap();
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-    Ok(Answer { status, head, body: bytes[end + 4..].to_vec() })
+    Ok(Answer { status, head, body })
 }
 
 /// `AssumeRole` of `role_arn` with what else is given, by the holder of `keys`.

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use fake_aws::{ExpirationForm, Kind, Refusal, Trust, scenario};
 
-use crate::client::{get, imds_token, instance_keys, metadata, outlive, start, whoami};
+use crate::client::{get, imds_token, instance_keys, metadata, start, whoami};
+use crate::clock::outlive;
 
 const EXTENDED: &str = "/latest/meta-data/iam/security-credentials-extended/";
 const LEGACY: &str = "/latest/meta-data/iam/security-credentials/";

@@ -3,7 +3,8 @@
 use fake_aws::scenario;
 use time::Duration;
 
-use crate::client::{S3, STS, Scope, assume, form, get, instance_keys, outlive, start, whoami};
+use crate::client::{S3, STS, Scope, assume, form, get, instance_keys, start, whoami};
+use crate::clock::outlive;
 
 const WHOAMI: &[(&str, &str)] = &[("Action", "GetCallerIdentity")];
 const MISMATCH: &str = "The request signature we calculated does not match the signature you provided.";
