@@ -6,13 +6,14 @@ use time::OffsetDateTime;
 use super::limits::{EXTERNAL_ID, Findings, NAME, SERIAL_NUMBER};
 use super::{Call, StsError, session_policy};
 use crate::form::escape_xml;
-use crate::iam::{Identity, KeyRecord, Permission, Role};
+use crate::iam::{Context, Identity, KeyRecord, Permission, Role};
 use crate::state::State;
 use crate::{clock, issue};
 
 /// The longest session of a role that was assumed by a role.
 const CHAINED_LIMIT: i64 = 3600;
 const DEFAULT_DURATION: i64 = 3600;
+const MFA_CODE: &str = "123456";
 /// Of the session policies taken together, in characters.
 const POLICY_LIMIT: usize = 2048;
 
@@ -21,7 +22,7 @@ struct Wanted<'a> {
     role_arn: &'a str,
     session_name: &'a str,
     duration: i64,
-    external_id: Option<&'a str>,
+    context: Context<'a>,
     policy: Option<&'a str>,
     tagged: bool,
     source_identity: Option<&'a str>,
@@ -93,7 +94,24 @@ fn check_limits<'a>(call: &'a Call<'_>) -> Result<Wanted<'a>, StsError> {
     if !is_role_arn(role_arn) {
         return Err(StsError::validation(&format!("{role_arn} is invalid")));
     }
-    Ok(Wanted { role_arn, session_name, duration, external_id, policy, tagged, source_identity })
+    let context = Context { external_id, mfa: check_mfa(call)? };
+    Ok(Wanted { role_arn, session_name, duration, context, policy, tagged, source_identity })
+}
+
+/// Whether a second factor was shown. Every device here shows the same code.
+fn check_mfa(call: &Call<'_>) -> Result<bool, StsError> {
+    match (call.parameter("SerialNumber"), call.parameter("TokenCode")) {
+        (Some(_), Some(MFA_CODE)) => Ok(true),
+        (Some(_), Some(_)) => Err(StsError::sender(
+            403,
+            "AccessDenied",
+            "MultiFactorAuthentication failed with invalid MFA one time pass code.",
+        )),
+        (Some(_), None) | (None, Some(_)) => {
+            Err(StsError::validation("SerialNumber and TokenCode must be given together."))
+        }
+        (None, None) => Ok(false),
+    }
 }
 
 /// Holds the lists against their limits; true when the session is to be tagged.
@@ -139,7 +157,7 @@ fn authorise<'a>(state: &'a State, caller: &KeyRecord, wanted: &Wanted<'_>) -> R
         ("sts:SetSourceIdentity", wanted.source_identity.is_some() || caller.source_identity.is_some()),
     ];
     for (action, _) in asked.into_iter().filter(|(_, asked)| *asked) {
-        if !state.directory.may_assume(caller, role, action, wanted.external_id) {
+        if !state.directory.may_assume(caller, role, action, wanted.context) {
             return Err(denied(action));
         }
     }

@@ -13,4 +13,6 @@ mod metadata;
 #[cfg(test)]
 mod policies;
 #[cfg(test)]
+mod program;
+#[cfg(test)]
 mod signatures;

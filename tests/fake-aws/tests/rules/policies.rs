@@ -2,7 +2,7 @@
 
 use fake_aws::{Permission, Role, Trust, TrustStatement, scenario};
 
-use crate::client::{assume, instance_keys, list, start, whoami};
+use crate::client::{S3, assume, get, instance_keys, list, start, whoami};
 
 #[test]
 fn permissions_are_switched_not_added() {
@@ -78,6 +78,32 @@ fn an_external_id_must_be_the_right_one() {
     assert_eq!(with(&[]).error(), (403, "AccessDenied".into()));
     assert_eq!(with(&[("ExternalId", "customer-43/prod:eu")]).error(), (403, "AccessDenied".into()));
     assert_eq!(with(&[("ExternalId", scenario::EXTERNAL_ID)]).status, 200);
+}
+
+#[test]
+fn a_second_factor_is_wanted_where_the_trust_says_so() {
+    let fake = start();
+    let trust = Trust::nobody().and(TrustStatement::new(scenario::ALICE).mfa());
+    fake.iam().set_trust(scenario::LONG, trust);
+    let serial = ("SerialNumber", "arn:aws:iam::111111111111:mfa/alice");
+    let with = |more: &[(&str, &str)]| assume(&fake, &scenario::alice(), scenario::LONG, more);
+    assert_eq!(with(&[]).error(), (403, "AccessDenied".into()));
+    assert!(with(&[serial, ("TokenCode", "654321")]).message().contains("invalid MFA one time pass code"));
+    assert_eq!(with(&[serial]).error(), (400, "ValidationError".into()));
+    assert_eq!(with(&[serial, ("TokenCode", "123456")]).status, 200);
+}
+
+#[test]
+fn a_bucket_is_found_by_host_name_too() {
+    let fake = start();
+    let port = fake.s3_url().rsplit(':').next().unwrap().to_owned();
+    let listed = |bucket: &str| {
+        get(&format!("https://{bucket}.localhost:{port}"), "/?list-type=2")
+            .signed(&instance_keys(&fake, "abcd"), S3)
+            .send(&fake)
+    };
+    assert_eq!(listed("my-bucket-1").element("Name"), "my-bucket-1");
+    assert_eq!(listed("my-bucket-2").error(), (403, "AccessDenied".into()));
 }
 
 #[test]
