@@ -7,6 +7,8 @@ mod clock;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod framing;
+#[cfg(test)]
 mod limits;
 #[cfg(test)]
 mod metadata;

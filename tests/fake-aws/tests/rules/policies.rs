@@ -14,6 +14,9 @@ fn permissions_are_switched_not_added() {
     assert!(list(&fake, &efgh, "my-bucket-2").text().contains("<Key>hello.txt</Key>"));
     assert_eq!(list(&fake, &efgh, "my-bucket-1").error(), (403, "AccessDenied".into()));
     assert_eq!(list(&fake, &efgh, "no-such-bucket").error(), (404, "NoSuchBucket".into()));
+    fake.iam().permit(scenario::ABCD, Permission::allow("s3:*", "*"));
+    let foreign = list(&fake, &instance, "my-bucket-2");
+    assert_eq!(foreign.error(), (403, "AccessDenied".into()), "another account's bucket stays closed");
 }
 
 #[test]
@@ -50,6 +53,12 @@ fn trust_in_an_account_needs_the_callers_permission() {
     assert_eq!(assume(&fake, &scenario::bob(), role, &[]).error().1, "AccessDenied");
     fake.iam().set_trust(role, Trust::of(scenario::BOB));
     assert_eq!(assume(&fake, &scenario::bob(), role, &[]).status, 200, "named in the same account");
+    fake.iam().permit(scenario::BOB, Permission::deny("sts:AssumeRole", role));
+    assert_eq!(
+        assume(&fake, &scenario::bob(), role, &[]).error().1,
+        "AccessDenied",
+        "a denial wins here too"
+    );
 }
 
 #[test]
