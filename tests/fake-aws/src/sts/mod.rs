@@ -105,11 +105,7 @@ fn perform(
         ));
     }
     let parameters = form::parse(body);
-    let now = state.sts.now();
-    let region = endpoint_region(request.header("host").unwrap_or_default()).or(state.sts.region.clone());
-    let expected = Expectation { service: "sts", region: region.as_deref(), now, tolerance: TOLERANCE };
-    let caller =
-        verify(request, &state.directory, &expected).map_err(|refusal| StsError::unverified(refusal, now))?;
+    let caller = authenticate(state, request)?;
     *caller_arn = Some(caller.identity.arn());
 
     let action = form::value(&parameters, "Action").ok_or_else(|| {
@@ -127,6 +123,15 @@ fn perform(
             &format!("Could not find operation {action} for version {version}"),
         )),
     }
+}
+
+/// Who signed `request`.
+fn authenticate(state: &State, request: &Request) -> Result<KeyRecord, StsError> {
+    let now = state.sts.now();
+    let region =
+        endpoint_region(request.header("host").unwrap_or_default()).or_else(|| state.sts.region.clone());
+    let expected = Expectation { service: "sts", region: region.as_deref(), now, tolerance: TOLERANCE };
+    verify(request, &state.directory, &expected).map_err(|refusal| StsError::unverified(refusal, now))
 }
 
 /// The region that a host name of AWS stands for; `None` for any other name.
