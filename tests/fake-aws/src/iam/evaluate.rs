@@ -70,10 +70,10 @@ impl Directory {
     }
 }
 
-/// Whether `trust` allows the service `principal`, such as `ec2.amazonaws.com`, to assume the role.
-pub(crate) fn trusts_service(trust: &Trust, principal: &str) -> bool {
+/// Whether `trust` names `principal` itself, a service or an identity provider, and allows it `action`.
+pub(crate) fn trusts_by_name(trust: &Trust, principal: &str, action: &str) -> bool {
     trust.statements.iter().any(|statement| {
-        statement.principal == principal && statement.actions.iter().any(|action| action == "sts:AssumeRole")
+        statement.principal == principal && statement.actions.iter().any(|allowed| allowed == action)
     })
 }
 

@@ -7,7 +7,7 @@ mod evaluate;
 use std::fmt;
 
 pub(crate) use directory::{Directory, Identity, KeyRecord, account_of};
-pub(crate) use evaluate::{Context, trusts_service};
+pub(crate) use evaluate::{Context, trusts_by_name};
 
 /// An access key with its secret and, for a role session, its token.
 #[derive(Clone, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use fake_aws::{Permission, Role, Trust, TrustStatement, scenario};
 
-use crate::client::{S3, assume, get, instance_keys, list, start, whoami};
+use crate::client::{S3, assume, form, get, instance_keys, list, start, whoami};
 
 #[test]
 fn permissions_are_switched_not_added() {
@@ -184,4 +184,46 @@ fn a_session_policy_narrows_and_never_widens() {
     assert_eq!(list(&fake, &keys, "my-bucket-2").status, 200);
     assert_eq!(list(&fake, &keys, "my-bucket-1").error().1, "AccessDenied");
     assert_eq!(narrowed("{}").error(), (400, "MalformedPolicyDocument".into()));
+}
+
+#[test]
+fn an_identity_token_speaks_for_its_bearer_without_a_signature() {
+    let fake = start();
+    let action = "sts:AssumeRoleWithWebIdentity";
+    let provider = "arn:aws:iam::222222222222:oidc-provider/issuer.example/id";
+    fake.iam().set_trust(scenario::EFGH, Trust::nobody().and(TrustStatement::new(provider).action(action)));
+    let send = |role: &str, token: &str| {
+        let parameters = [
+            ("Action", "AssumeRoleWithWebIdentity"),
+            ("RoleArn", role),
+            ("RoleSessionName", "pod"),
+            ("WebIdentityToken", token),
+        ];
+        form(&fake, &parameters).send(&fake)
+    };
+    let mint = |issuer: &str, audience: &str, minutes| {
+        fake.sts().web_identity_token(issuer, "pod-1", audience, time::Duration::minutes(minutes))
+    };
+    let good = mint("https://issuer.example/id", "sts.amazonaws.com", 5);
+    let answer = send(scenario::EFGH, &good);
+    assert_eq!(answer.element("SubjectFromWebIdentityToken"), "pod-1");
+    assert_eq!(list(&fake, &answer.keys(), "my-bucket-2").status, 200);
+    assert_eq!(fake.requests()[0].access_key_id, None);
+
+    assert_eq!(send(scenario::LONG, &good).error(), (403, "AccessDenied".into()));
+    assert_eq!(send(scenario::EFGH, &format!("{good}\n")).error(), (400, "InvalidIdentityToken".into()));
+    let stale = mint("https://issuer.example/id", "sts.amazonaws.com", -1);
+    assert_eq!(send(scenario::EFGH, &stale).error(), (400, "ExpiredTokenException".into()));
+    let other = mint("https://other.example", "sts.amazonaws.com", 5);
+    assert_eq!(send(scenario::EFGH, &other).error(), (403, "AccessDenied".into()));
+    let audience = mint("https://issuer.example/id", "elsewhere", 5);
+    assert_eq!(send(scenario::EFGH, &audience).error(), (400, "InvalidIdentityToken".into()));
+
+    let chained =
+        assume(&fake, &send(scenario::EFGH, &good).keys(), scenario::LONG, &[("DurationSeconds", "3601")]);
+    assert_eq!(
+        chained.error(),
+        (403, "AccessDenied".into()),
+        "a web identity is a role session like any other"
+    );
 }
