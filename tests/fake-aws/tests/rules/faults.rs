@@ -1,12 +1,12 @@
 //! The fake fails as ordered, as often as ordered, and then no more; and it stops.
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
 use fake_aws::{Action, FakeAws, Fault, Issuer, Kind, Options, Reply, Service, Validity, scenario};
 
-use crate::client::{Answer, STS, form, imds_token, start, whoami};
+use crate::client::{Answer, STS, assume, form, imds_token, start, whoami};
 
 fn identity(fake: &FakeAws) -> std::io::Result<Answer> {
     form(fake, &[("Action", "GetCallerIdentity")]).signed(&scenario::alice(), STS).try_send(fake)
@@ -59,6 +59,35 @@ fn broken_answers_are_broken_on_the_wire() {
 }
 
 #[test]
+fn a_delay_holds_back_the_answer_and_the_judgement() {
+    let fake = start();
+    fake.sts().session_lifetime(Some(Duration::from_secs(1)));
+    let keys = assume(&fake, &scenario::alice(), scenario::LONG, &[]).keys();
+    fake.sts().delay(Duration::from_millis(1100));
+    assert_eq!(whoami(&fake, &keys).error(), (403, "ExpiredToken".into()), "judged after the delay");
+    fake.sts().delay(Duration::ZERO);
+    fake.sts().fail(Fault::new(Action::Delay(Duration::from_millis(1100))).on(Kind::AssumeRole).times(1));
+    let first = fake.requests().len();
+    assert_eq!(assume(&fake, &scenario::alice(), scenario::LONG, &[]).status, 200);
+    assert_eq!(whoami(&fake, &scenario::alice()).status, 200);
+    let requests = fake.requests();
+    assert!(requests[first + 1].at - requests[first].at >= Duration::from_millis(1100));
+}
+
+#[test]
+fn headers_without_end_are_sent_until_the_client_leaves() {
+    let mut fake = start();
+    fake.imds().fail(Fault::new(Action::EndlessHeaders));
+    let mut stream = TcpStream::connect(fake.imds_url().replace("http://", "")).unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+    let mut bytes = vec![0; 1_000_000];
+    stream.read_exact(&mut bytes).unwrap();
+    assert!(!bytes.windows(4).any(|window| window == b"\r\n\r\n"), "the head never ends");
+    drop(stream);
+    fake.stop();
+}
+
+#[test]
 fn a_stop_ends_hung_requests_and_frees_the_port() {
     let mut fake = start();
     fake.imds().fail(Fault::new(Action::Hang).on(Kind::Token));
@@ -67,7 +96,6 @@ fn a_stop_ends_hung_requests_and_frees_the_port() {
         let port: u16 = address.rsplit(':').next().unwrap().parse().unwrap();
         let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
         let client = scope.spawn(move || {
-            use std::io::{Read, Write};
             stream.write_all(b"PUT /latest/api/token HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
             stream.read_to_end(&mut Vec::new())
         });
