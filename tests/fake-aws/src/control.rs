@@ -141,6 +141,20 @@ impl Sts<'_> {
         self.shared.lock().sts.session_lifetime = lifetime;
     }
 
+    /// An OIDC token with these claims, for a role whose trust names `oidc-provider/` and the issuer without its
+    /// scheme. STS accepts the audience `sts.amazonaws.com`, and the token for `lifetime`, which may be negative.
+    #[must_use]
+    pub fn web_identity_token(
+        &self,
+        issuer: &str,
+        subject: &str,
+        audience: &str,
+        lifetime: time::Duration,
+    ) -> String {
+        let end = self.shared.lock().sts.now().saturating_add(lifetime);
+        crate::sts::mint(issuer, subject, audience, end)
+    }
+
     /// Whether `Credentials` comes before `AssumedRoleUser` in answers.
     pub fn credentials_first(&self, on: bool) {
         self.shared.lock().sts.credentials_first = on;

@@ -34,10 +34,10 @@ impl FakeAws {
     /// When an address cannot be bound, the certificates cannot be made, or `ca.pem` cannot be written.
     pub fn start(options: Options) -> Result<Self, StartError> {
         let certificates = certificates::make(&options)?;
-        let ca_file = match &options.directory {
-            Some(directory) => Some(write_file(&directory.join("ca.pem"), &certificates.ca_pem)?),
-            None => None,
-        };
+        let ca_file = options
+            .directory
+            .map(|directory| write_file(&directory.join("ca.pem"), &certificates.ca_pem))
+            .transpose()?;
         let shared = Arc::new(Shared::new(scenario::directory()));
         let tls = || Some(Arc::clone(&certificates.tls));
         let imds = Server::start(Service::Imds, options.imds, None, Arc::clone(&shared))?;
@@ -106,7 +106,7 @@ impl FakeAws {
         self.shared.lock().counts.clone()
     }
 
-    /// What was received, in order.
+    /// What was received, in order; the last twenty thousand requests.
     #[must_use]
     pub fn requests(&self) -> Vec<Received> {
         self.shared.lock().log.iter().map(|(_, received)| received.clone()).collect()

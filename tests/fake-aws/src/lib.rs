@@ -18,6 +18,7 @@
 //!
 //! The world it starts with is that of AWS's guide to switching roles; see [`scenario`].
 
+mod base64;
 mod certificates;
 mod clock;
 mod control;

@@ -1,8 +1,10 @@
-//! `fake-aws`: starts the fake, writes where it is, runs until its input ends.
+//! `fake-aws`: starts the fake, writes where it is, obeys the lines of its input, and ends with it.
+
+mod commands;
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -35,8 +37,14 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
     File::create(directory.join("env"))?.write_all(environment(&fake, &directory).as_bytes())?;
     writeln!(io::stdout(), "READY")?;
     io::stdout().flush()?;
-    // Whoever started this holds the other end, and has gone when it ends.
-    io::copy(&mut io::stdin().lock().by_ref(), &mut io::sink())?;
+    // Whoever started this holds the other end of the input, and has gone when it ends.
+    for line in io::stdin().lines() {
+        match commands::obey(&fake, &line?) {
+            Ok(answer) => writeln!(io::stdout(), "{answer}")?,
+            Err(error) => writeln!(io::stdout(), "ERROR {error}")?,
+        }
+        io::stdout().flush()?;
+    }
     Ok(())
 }
 

@@ -81,7 +81,17 @@ impl S3Error {
 impl From<Refusal> for S3Error {
     fn from(refusal: Refusal) -> Self {
         match refusal {
-            Refusal::Missing | Refusal::Unsigned(_) => Self::new(403, "AccessDenied", "Access Denied"),
+            Refusal::Missing => Self::new(403, "AccessDenied", "Access Denied"),
+            Refusal::Unsigned(_) => Self::new(
+                403,
+                "AccessDenied",
+                "There were headers present in the request which were not signed",
+            ),
+            Refusal::Unhashed => Self::new(
+                400,
+                "InvalidRequest",
+                "Missing required header for this request: x-amz-content-sha256",
+            ),
             Refusal::Incomplete(message) | Refusal::Scope(message) => {
                 Self::new(400, "AuthorizationHeaderMalformed", &message)
             }

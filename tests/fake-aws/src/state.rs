@@ -1,7 +1,7 @@
 //! Everything that the fake knows, behind one lock, and the road of a request through it: received, answered,
 //! logged. Knows which service answers, not how.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -15,6 +15,9 @@ use crate::record::{Counts, Received, Service, increment};
 use crate::s3::S3State;
 use crate::sts::StsState;
 use crate::{form, imds, s3, sts, verify};
+
+/// The log forgets what is older: a fake that serves a benchmark must not grow without end.
+const LOG_LIMIT: usize = 20_000;
 
 /// What all threads share.
 #[derive(Debug)]
@@ -33,7 +36,7 @@ pub(crate) struct State {
     pub(crate) faults: BTreeMap<Service, Vec<Fault>>,
     pub(crate) delays: BTreeMap<Service, Duration>,
     pub(crate) counts: Counts,
-    pub(crate) log: Vec<(Ticket, Received)>,
+    pub(crate) log: VecDeque<(Ticket, Received)>,
     connections: u64,
     tickets: u64,
 }
@@ -77,7 +80,7 @@ impl Shared {
             faults: BTreeMap::new(),
             delays: BTreeMap::new(),
             counts: Counts::default(),
-            log: Vec::new(),
+            log: VecDeque::new(),
             connections: 0,
             tickets: 0,
         };
@@ -131,7 +134,10 @@ impl Shared {
         increment(&mut state.counts.requests, kind);
         state.tickets = state.tickets.saturating_add(1);
         let ticket = Ticket(state.tickets);
-        state.log.push((ticket, received));
+        state.log.push_back((ticket, received));
+        if state.log.len() > LOG_LIMIT {
+            state.log.pop_front();
+        }
         let delay = state.delays.get(&origin.service).copied().unwrap_or_default();
         let fault = state.faults.get_mut(&origin.service).and_then(|faults| fault::take(faults, kind));
         (ticket, delay, fault)

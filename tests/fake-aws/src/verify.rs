@@ -42,7 +42,9 @@ pub(crate) enum Refusal {
     /// The session has ended.
     Expired,
     /// A header that must be signed and is not.
-    Unsigned(&'static str),
+    Unsigned(String),
+    /// The header with the hash of the payload is missing.
+    Unhashed,
     TooOld {
         signed: OffsetDateTime,
     },
@@ -91,6 +93,9 @@ pub(crate) fn verify(
     let record = directory.key(authorization.access_key_id).ok_or(Refusal::UnknownKey)?;
     if request.header("x-amz-security-token") != record.keys.session_token.as_deref() {
         return Err(Refusal::WrongToken);
+    }
+    if expected.service == "s3" && request.header("x-amz-content-sha256").is_none() {
+        return Err(Refusal::Unhashed);
     }
     check_signed_headers(request, &authorization, expected)?;
     if expected.now.saturating_sub(expected.tolerance) > signed {
@@ -171,24 +176,28 @@ fn looks_like_region(text: &str) -> bool {
         })
 }
 
-/// The headers that must be signed: the host, and every `x-amz-` header that is there. STS also wants the
-/// content type signed, where there is one.
+/// What is listed as signed must be there, in order. The host, the date, the session token and, for STS, the
+/// content type must be listed; S3 wants every `x-amz-` header listed that is there.
 fn check_signed_headers(
     request: &Request,
     authorization: &Authorization<'_>,
     expected: &Expectation<'_>,
 ) -> Result<(), Refusal> {
-    let mut required = vec!["host", "x-amz-date"];
-    if request.header("x-amz-security-token").is_some() {
-        required.push("x-amz-security-token");
+    let listed = &authorization.signed_headers;
+    let present = listed.iter().all(|name| request.header(name).is_some());
+    // The official crate always sorts and lowers the list; the service takes it as it was sent.
+    let lower = listed.iter().all(|name| !name.bytes().any(|byte| byte.is_ascii_uppercase()));
+    if !present || !lower || !listed.is_sorted_by(|one, other| one < other) {
+        return Err(Refusal::Mismatch);
     }
-    if expected.service == "sts" && request.header("content-type").is_some() {
-        required.push("content-type");
-    }
-    if expected.service == "s3" {
-        required.push("x-amz-content-sha256");
-    }
-    match required.into_iter().find(|name| !authorization.signed_headers.contains(name)) {
+    let is_s3 = expected.service == "s3";
+    let must_be_listed = |name: &str| match name {
+        "host" | "x-amz-date" | "x-amz-security-token" => true,
+        "content-type" => !is_s3,
+        other => is_s3 && other.starts_with("x-amz-"),
+    };
+    let names = request.headers.iter().map(|(name, _)| name.to_ascii_lowercase());
+    match names.into_iter().find(|name| must_be_listed(name) && !listed.contains(&name.as_str())) {
         Some(name) => Err(Refusal::Unsigned(name)),
         None => Ok(()),
     }
@@ -202,12 +211,12 @@ fn check_signature(
 ) -> Result<(), Refusal> {
     if authorization.service != "s3" {
         let ours = signature(request, authorization, record, signed, SignableBody::Bytes(&request.body))?;
-        return same(&ours, authorization.signature).then_some(()).ok_or(Refusal::Mismatch);
+        return if ours == authorization.signature { Ok(()) } else { Err(Refusal::Mismatch) };
     }
-    let claimed = request.header("x-amz-content-sha256").ok_or(Refusal::Unsigned("x-amz-content-sha256"))?;
+    let claimed = request.header("x-amz-content-sha256").ok_or(Refusal::Unhashed)?;
     let body = SignableBody::Precomputed(claimed.to_owned());
     let ours = signature(request, authorization, record, signed, body)?;
-    if !same(&ours, authorization.signature) {
+    if ours != authorization.signature {
         return Err(Refusal::Mismatch);
     }
     if claimed == "UNSIGNED-PAYLOAD" {
@@ -216,11 +225,7 @@ fn check_signature(
     // The signature covers the hash that the client claims. That it is the hash of what came is a second
     // question, answered by signing again with the bytes in its place.
     let ours = signature(request, authorization, record, signed, SignableBody::Bytes(&request.body))?;
-    same(&ours, authorization.signature).then_some(()).ok_or(Refusal::Payload)
-}
-
-fn same(ours: &str, theirs: &str) -> bool {
-    ours == theirs
+    if ours == authorization.signature { Ok(()) } else { Err(Refusal::Payload) }
 }
 
 /// The signature that `request` should have, by the official crate.

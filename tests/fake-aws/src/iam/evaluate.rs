@@ -4,6 +4,14 @@
 use super::directory::{Directory, Identity, KeyRecord, account_of};
 use super::{Effect, Permission, Role, Trust};
 
+/// What a request brings for the conditions of a trust policy.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Context<'a> {
+    pub(crate) external_id: Option<&'a str>,
+    /// Whether a second factor was shown, and was right.
+    pub(crate) mfa: bool,
+}
+
 /// How a trust policy names a principal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Naming {
@@ -40,9 +48,9 @@ impl Directory {
         record: &KeyRecord,
         role: &Role,
         action: &str,
-        external_id: Option<&str>,
+        context: Context<'_>,
     ) -> bool {
-        let naming = naming(&role.trust, &record.identity, action, external_id);
+        let naming = naming(&role.trust, &record.identity, action, context);
         let verdict = self.identity_verdict(record, action, &role.arn);
         if naming == Naming::None || verdict == Verdict::Denied || !session_allows(record, action, &role.arn)
         {
@@ -62,10 +70,10 @@ impl Directory {
     }
 }
 
-/// Whether `trust` allows the service `principal`, such as `ec2.amazonaws.com`, to assume the role.
-pub(crate) fn trusts_service(trust: &Trust, principal: &str) -> bool {
+/// Whether `trust` names `principal` itself, a service or an identity provider, and allows it `action`.
+pub(crate) fn trusts_by_name(trust: &Trust, principal: &str, action: &str) -> bool {
     trust.statements.iter().any(|statement| {
-        statement.principal == principal && statement.actions.iter().any(|action| action == "sts:AssumeRole")
+        statement.principal == principal && statement.actions.iter().any(|allowed| allowed == action)
     })
 }
 
@@ -73,14 +81,15 @@ fn session_allows(record: &KeyRecord, action: &str, resource: &str) -> bool {
     record.session_policy.as_ref().is_none_or(|policy| verdict(policy, action, resource) == Verdict::Allowed)
 }
 
-fn naming(trust: &Trust, identity: &Identity, action: &str, external_id: Option<&str>) -> Naming {
+fn naming(trust: &Trust, identity: &Identity, action: &str, context: Context<'_>) -> Naming {
     trust
         .statements
         .iter()
         .filter(|statement| statement.actions.iter().any(|allowed| matches(allowed, action)))
         .filter(|statement| {
-            statement.external_id.is_none() || statement.external_id.as_deref() == external_id
+            statement.external_id.is_none() || statement.external_id.as_deref() == context.external_id
         })
+        .filter(|statement| context.mfa || !statement.mfa)
         .map(|statement| names(&statement.principal, identity))
         .max()
         .unwrap_or(Naming::None)

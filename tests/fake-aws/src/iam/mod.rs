@@ -7,7 +7,7 @@ mod evaluate;
 use std::fmt;
 
 pub(crate) use directory::{Directory, Identity, KeyRecord, account_of};
-pub(crate) use evaluate::trusts_service;
+pub(crate) use evaluate::{Context, trusts_by_name};
 
 /// An access key with its secret and, for a role session, its token.
 #[derive(Clone, PartialEq, Eq)]
@@ -63,6 +63,7 @@ pub struct TrustStatement {
     pub(crate) principal: String,
     pub(crate) actions: Vec<String>,
     pub(crate) external_id: Option<String>,
+    pub(crate) mfa: bool,
 }
 
 impl TrustStatement {
@@ -74,6 +75,7 @@ impl TrustStatement {
             principal: principal.to_owned(),
             actions: vec!["sts:AssumeRole".to_owned()],
             external_id: None,
+            mfa: false,
         }
     }
 
@@ -88,6 +90,13 @@ impl TrustStatement {
     #[must_use]
     pub fn external_id(mut self, external_id: &str) -> Self {
         self.external_id = Some(external_id.to_owned());
+        self
+    }
+
+    /// Only where the request carries a serial number and the code 123456.
+    #[must_use]
+    pub fn mfa(mut self) -> Self {
+        self.mfa = true;
         self
     }
 }

@@ -95,8 +95,10 @@ fn refusal(state: &State, role: &str) -> Option<Refusal> {
     if let Some(refusal) = &state.imds.refusal {
         return Some(refusal.clone());
     }
-    let trusted =
-        state.directory.role(role).is_some_and(|role| iam::trusts_service(&role.trust, "ec2.amazonaws.com"));
+    let trusted = state
+        .directory
+        .role(role)
+        .is_some_and(|role| iam::trusts_by_name(&role.trust, "ec2.amazonaws.com", "sts:AssumeRole"));
     let name = role_name(&state.imds).unwrap_or_default();
     (!trusted).then(|| Refusal {
         code: "AssumeRoleUnauthorizedAccess".to_owned(),

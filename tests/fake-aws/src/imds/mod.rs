@@ -99,7 +99,7 @@ pub(crate) fn answer(state: &mut State, request: &Request) -> Reply {
     let reply = match (kind(request), request.method.as_str()) {
         (Kind::Token, "PUT") => return put_token(state, request),
         (Kind::Token, _) => return error_page(state, 405),
-        (_, "GET" | "HEAD") => match check_token(state, request) {
+        (_, "GET") => match check_token(state, request) {
             Some(left) => get(state, request).header(TTL_HEADER, &left.to_string()),
             None => return error_page(state, 401),
         },

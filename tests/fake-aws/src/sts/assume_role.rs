@@ -1,52 +1,44 @@
 //! `AssumeRole`: limits, then permission and trust, then durations, then a session. The order is the service's:
 //! what is malformed is refused before anything is looked up.
 
-use time::OffsetDateTime;
-
 use super::limits::{EXTERNAL_ID, Findings, NAME, SERIAL_NUMBER};
-use super::{Call, StsError, session_policy};
-use crate::form::escape_xml;
-use crate::iam::{Identity, KeyRecord, Permission, Role};
+use super::{Call, StsError, session, session_policy};
+use crate::iam::{Context, Identity, KeyRecord, Role};
 use crate::state::State;
-use crate::{clock, issue};
 
 /// The longest session of a role that was assumed by a role.
 const CHAINED_LIMIT: i64 = 3600;
 const DEFAULT_DURATION: i64 = 3600;
+const MFA_CODE: &str = "123456";
 /// Of the session policies taken together, in characters.
-const POLICY_LIMIT: usize = 2048;
+pub(super) const POLICY_LIMIT: usize = 2048;
 
 /// The parameters, within their limits.
-struct Wanted<'a> {
-    role_arn: &'a str,
-    session_name: &'a str,
-    duration: i64,
-    external_id: Option<&'a str>,
-    policy: Option<&'a str>,
+pub(super) struct Wanted<'a> {
+    pub(super) role_arn: &'a str,
+    pub(super) session_name: &'a str,
+    pub(super) duration: i64,
+    context: Context<'a>,
+    pub(super) policy: Option<&'a str>,
     tagged: bool,
     source_identity: Option<&'a str>,
 }
 
-/// What a session is answered with.
-struct Session {
-    record: KeyRecord,
-    expiration: OffsetDateTime,
-    packed_policy_size: Option<usize>,
-}
-
-pub(super) fn perform(state: &mut State, call: &Call<'_>) -> Result<String, StsError> {
+pub(super) fn perform(state: &mut State, call: &Call<'_>, caller: &KeyRecord) -> Result<String, StsError> {
     let wanted = check_limits(call)?;
-    if matches!(call.caller.identity, Identity::Root { .. }) {
+    if matches!(caller.identity, Identity::Root { .. }) {
         return Err(StsError::sender(403, "AccessDenied", "Roles may not be assumed by root accounts."));
     }
     let policy = wanted.policy.map(session_policy::parse).transpose()?;
-    let role = authorise(state, call.caller, &wanted)?.clone();
-    check_duration(call.caller, &role, &wanted)?;
-    let session = open_session(state, call.caller, &role, &wanted, policy);
-    Ok(render(state, &session))
+    let role = authorise(state, caller, &wanted)?.clone();
+    check_duration(caller.identity.is_session(), &role, &wanted)?;
+    let source_identity = wanted.source_identity.or(caller.source_identity.as_deref()).map(str::to_owned);
+    let session = session::open(state, &role, &wanted, policy, source_identity);
+    let members = session::render(state, &session);
+    Ok(format!("  <AssumeRoleResult>\n{members}  </AssumeRoleResult>\n"))
 }
 
-fn check_limits<'a>(call: &'a Call<'_>) -> Result<Wanted<'a>, StsError> {
+pub(super) fn check_limits<'a>(call: &'a Call<'_>) -> Result<Wanted<'a>, StsError> {
     let mut findings = Findings::default();
     let role_arn = findings.require("roleArn", call.parameter("RoleArn"));
     if call.parameter("RoleArn").is_some() {
@@ -93,7 +85,24 @@ fn check_limits<'a>(call: &'a Call<'_>) -> Result<Wanted<'a>, StsError> {
     if !is_role_arn(role_arn) {
         return Err(StsError::validation(&format!("{role_arn} is invalid")));
     }
-    Ok(Wanted { role_arn, session_name, duration, external_id, policy, tagged, source_identity })
+    let context = Context { external_id, mfa: check_mfa(call)? };
+    Ok(Wanted { role_arn, session_name, duration, context, policy, tagged, source_identity })
+}
+
+/// Whether a second factor was shown. Every device here shows the same code.
+fn check_mfa(call: &Call<'_>) -> Result<bool, StsError> {
+    match (call.parameter("SerialNumber"), call.parameter("TokenCode")) {
+        (Some(_), Some(MFA_CODE)) => Ok(true),
+        (Some(_), Some(_)) => Err(StsError::sender(
+            403,
+            "AccessDenied",
+            "MultiFactorAuthentication failed with invalid MFA one time pass code.",
+        )),
+        (Some(_), None) | (None, Some(_)) => {
+            Err(StsError::validation("SerialNumber and TokenCode must be given together."))
+        }
+        (None, None) => Ok(false),
+    }
 }
 
 /// Holds the lists against their limits; true when the session is to be tagged.
@@ -139,7 +148,7 @@ fn authorise<'a>(state: &'a State, caller: &KeyRecord, wanted: &Wanted<'_>) -> R
         ("sts:SetSourceIdentity", wanted.source_identity.is_some() || caller.source_identity.is_some()),
     ];
     for (action, _) in asked.into_iter().filter(|(_, asked)| *asked) {
-        if !state.directory.may_assume(caller, role, action, wanted.external_id) {
+        if !state.directory.may_assume(caller, role, action, wanted.context) {
             return Err(denied(action));
         }
     }
@@ -152,8 +161,9 @@ fn authorise<'a>(state: &'a State, caller: &KeyRecord, wanted: &Wanted<'_>) -> R
     Ok(role)
 }
 
-fn check_duration(caller: &KeyRecord, role: &Role, wanted: &Wanted<'_>) -> Result<(), StsError> {
-    if caller.identity.is_session() && wanted.duration > CHAINED_LIMIT {
+/// Holds the duration against the role, and against the limit of chains when the caller is `chained`.
+pub(super) fn check_duration(chained: bool, role: &Role, wanted: &Wanted<'_>) -> Result<(), StsError> {
+    if chained && wanted.duration > CHAINED_LIMIT {
         return Err(StsError::validation(
             "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining.",
         ));
@@ -164,60 +174,4 @@ fn check_duration(caller: &KeyRecord, role: &Role, wanted: &Wanted<'_>) -> Resul
         ));
     }
     Ok(())
-}
-
-fn open_session(
-    state: &mut State,
-    caller: &KeyRecord,
-    role: &Role,
-    wanted: &Wanted<'_>,
-    policy: Option<Vec<Permission>>,
-) -> Session {
-    let lifetime = state
-        .sts
-        .session_lifetime
-        .and_then(|lifetime| time::Duration::try_from(lifetime).ok())
-        .unwrap_or(time::Duration::seconds(wanted.duration));
-    let expiration = state.sts.now().saturating_add(lifetime);
-    let packed = |text: &str| text.len().saturating_mul(100).div_ceil(POLICY_LIMIT).max(1);
-    let record = KeyRecord {
-        keys: issue::session_keys(),
-        identity: Identity::Session {
-            role_arn: role.arn.clone(),
-            role_id: role.id.clone(),
-            name: wanted.session_name.to_owned(),
-        },
-        expiration: Some(expiration),
-        session_policy: policy,
-        source_identity: wanted.source_identity.map(str::to_owned).or_else(|| caller.source_identity.clone()),
-    };
-    state.directory.remember(record.clone());
-    Session { record, expiration, packed_policy_size: wanted.policy.map(packed) }
-}
-
-fn render(state: &State, session: &Session) -> String {
-    let (record, keys) = (&session.record, &session.record.keys);
-    let user = format!(
-        "    <AssumedRoleUser>\n      <AssumedRoleId>{}</AssumedRoleId>\n      <Arn>{}</Arn>\n    \
-         </AssumedRoleUser>\n",
-        escape_xml(&record.identity.user_id()),
-        escape_xml(&record.identity.arn()),
-    );
-    let credentials = format!(
-        "    <Credentials>\n      <AccessKeyId>{}</AccessKeyId>\n      \
-         <SecretAccessKey>{}</SecretAccessKey>\n      <SessionToken>{}</SessionToken>\n      \
-         <Expiration>{}</Expiration>\n    </Credentials>\n",
-        keys.access_key_id,
-        keys.secret_access_key,
-        keys.session_token.as_deref().unwrap_or_default(),
-        clock::rfc3339(session.expiration),
-    );
-    let size = session
-        .packed_policy_size
-        .map_or_else(String::new, |size| format!("    <PackedPolicySize>{size}</PackedPolicySize>\n"));
-    let source = record.source_identity.as_ref().map_or_else(String::new, |source| {
-        format!("    <SourceIdentity>{}</SourceIdentity>\n", escape_xml(source))
-    });
-    let (first, second) = if state.sts.credentials_first { (credentials, user) } else { (user, credentials) };
-    format!("  <AssumeRoleResult>\n{first}{second}{size}{source}  </AssumeRoleResult>\n")
 }

@@ -1,10 +1,10 @@
 //! `GetCallerIdentity`: needs no permission, tells who signed.
 
-use super::Call;
 use crate::form::escape_xml;
+use crate::iam::KeyRecord;
 
-pub(super) fn perform(call: &Call<'_>) -> String {
-    let identity = &call.caller.identity;
+pub(super) fn perform(caller: &KeyRecord) -> String {
+    let identity = &caller.identity;
     format!(
         "  <GetCallerIdentityResult>\n    <Arn>{}</Arn>\n    <UserId>{}</UserId>\n    \
          <Account>{}</Account>\n  </GetCallerIdentityResult>\n",

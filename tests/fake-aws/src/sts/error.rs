@@ -73,7 +73,7 @@ impl StsError {
                 clock::basic(now.saturating_add(TOLERANCE)),
                 clock::basic(now),
             )),
-            Refusal::Payload | Refusal::Mismatch => mismatch(
+            Refusal::Payload | Refusal::Unhashed | Refusal::Mismatch => mismatch(
                 "The request signature we calculated does not match the signature you provided. Check your AWS \
                  Secret Access Key and signing method. Consult the service documentation for details.",
             ),

@@ -5,7 +5,9 @@ mod assume_role;
 mod caller_identity;
 mod error;
 mod limits;
+mod session;
 mod session_policy;
+mod web_identity;
 
 use std::time::Duration;
 
@@ -21,6 +23,7 @@ use crate::{clock, form, issue};
 use error::StsError;
 
 pub(crate) use error::ordered_error;
+pub(crate) use web_identity::mint;
 
 const VERSION: &str = "2011-06-15";
 const XMLNS: &str = "https://sts.amazonaws.com/doc/2011-06-15/";
@@ -45,9 +48,8 @@ impl StsState {
     }
 }
 
-/// A request whose sender is known.
-pub(crate) struct Call<'a> {
-    caller: &'a KeyRecord,
+/// What is asked.
+struct Call<'a> {
     parameters: &'a [(String, String)],
 }
 
@@ -105,28 +107,40 @@ fn perform(
         ));
     }
     let parameters = form::parse(body);
-    let now = state.sts.now();
-    let region = endpoint_region(request.header("host").unwrap_or_default()).or(state.sts.region.clone());
-    let expected = Expectation { service: "sts", region: region.as_deref(), now, tolerance: TOLERANCE };
-    let caller =
-        verify(request, &state.directory, &expected).map_err(|refusal| StsError::unverified(refusal, now))?;
-    *caller_arn = Some(caller.identity.arn());
-
-    let action = form::value(&parameters, "Action").ok_or_else(|| {
-        StsError::sender(400, "MissingAction", "The request must contain the parameter Action.")
-    })?;
-    let call = Call { caller: &caller, parameters: &parameters };
+    let call = Call { parameters: &parameters };
     let version = call.parameter("Version").unwrap_or_default();
-    let known = version == VERSION;
+    let action = call.parameter("Action").filter(|_| version == VERSION);
+    // Not signed: the identity token speaks for the caller.
+    if action == Some("AssumeRoleWithWebIdentity") {
+        return Ok(("AssumeRoleWithWebIdentity", web_identity::perform(state, &call)?));
+    }
+    let caller = authenticate(state, request)?;
+    *caller_arn = Some(caller.identity.arn());
     match action {
-        "GetCallerIdentity" if known => Ok(("GetCallerIdentity", caller_identity::perform(&call))),
-        "AssumeRole" if known => Ok(("AssumeRole", assume_role::perform(state, &call)?)),
-        _ => Err(StsError::sender(
+        Some("GetCallerIdentity") => Ok(("GetCallerIdentity", caller_identity::perform(&caller))),
+        Some("AssumeRole") => Ok(("AssumeRole", assume_role::perform(state, &call, &caller)?)),
+        Some(_) | None => Err(unknown(call.parameter("Action"), version)),
+    }
+}
+
+fn unknown(action: Option<&str>, version: &str) -> StsError {
+    match action {
+        Some(action) => StsError::sender(
             400,
             "InvalidAction",
             &format!("Could not find operation {action} for version {version}"),
-        )),
+        ),
+        None => StsError::sender(400, "MissingAction", "The request must contain the parameter Action."),
     }
+}
+
+/// Who signed `request`.
+fn authenticate(state: &State, request: &Request) -> Result<KeyRecord, StsError> {
+    let now = state.sts.now();
+    let region =
+        endpoint_region(request.header("host").unwrap_or_default()).or_else(|| state.sts.region.clone());
+    let expected = Expectation { service: "sts", region: region.as_deref(), now, tolerance: TOLERANCE };
+    verify(request, &state.directory, &expected).map_err(|refusal| StsError::unverified(refusal, now))
 }
 
 /// The region that a host name of AWS stands for; `None` for any other name.
