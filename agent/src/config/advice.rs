@@ -73,8 +73,9 @@ impl Problem {
                 "write `[rolekeeper]` for the agent's settings, `[profile NAME]` for a profile"
             }
             Self::MalformedKey(_) => "copy it again, as one word on one line",
-            Self::NotBuilt(_) => {
-                "start the chain at `credential_source = Ec2InstanceMetadata` or at static keys, or remove the key"
+            Self::NotBuilt(_) => "remove it",
+            Self::SourceNotBuilt(_) => {
+                "start the chain at `credential_source = Ec2InstanceMetadata` or at static keys"
             }
             Self::NeedsTerminal(_) => "let the agent use a role whose trust policy does not ask for MFA",
             Self::Loop(_) => "end the chain at a profile with keys or with `credential_source`",

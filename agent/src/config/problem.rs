@@ -99,6 +99,8 @@ pub enum Problem {
     MalformedKey(&'static str),
     /// A key that this version recognises and cannot act on.
     NotBuilt(String),
+    /// A base source that this version recognises and cannot start from.
+    SourceNotBuilt(String),
     /// `mfa_serial`.
     NeedsTerminal(String),
     /// No profile of that name.
@@ -223,7 +225,9 @@ impl fmt::Display for Problem {
             Self::MalformedKey(key) => {
                 write!(f, "`{key}` has spaces, line breaks or characters that no key has")
             }
-            Self::NotBuilt(what) => write!(f, "`{what}` is not supported by this version"),
+            Self::NotBuilt(what) | Self::SourceNotBuilt(what) => {
+                write!(f, "`{what}` is not supported by this version")
+            }
             Self::NeedsTerminal(what) => {
                 write!(f, "`{what}` needs a terminal; not supported by this version")
             }

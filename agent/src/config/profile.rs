@@ -105,7 +105,7 @@ fn credential_source(setting: &Setting<'_>) -> Result<(), ConfigError> {
 }
 
 fn later(setting: &Setting<'_>, what: &str) -> ConfigError {
-    ConfigError::new(setting.place.clone(), Problem::NotBuilt(what.to_owned()))
+    ConfigError::new(setting.place.clone(), Problem::SourceNotBuilt(what.to_owned()))
 }
 
 /// Where a chain starts in a profile that is no hop, in the order of the Rust SDK.
@@ -130,9 +130,12 @@ fn own_base(profile: &Section) -> Result<BaseSource, ConfigError> {
 pub(crate) fn refuse_later(profile: &Section, concerns: impl Fn(&Key) -> bool) -> Result<(), ConfigError> {
     for key in KEYS.iter().filter(|key| key.state != State::Built && concerns(key)) {
         if let Some(name) = profile.entries.keys().find(|name| key.matches(name)) {
-            let problem = match key.state {
-                State::NeedsTerminal => Problem::NeedsTerminal(name.clone()),
-                State::Built | State::Later => Problem::NotBuilt(name.clone()),
+            let problem = if key.state == State::NeedsTerminal {
+                Problem::NeedsTerminal(name.clone())
+            } else if key.reach == Reach::Base {
+                Problem::SourceNotBuilt(name.clone())
+            } else {
+                Problem::NotBuilt(name.clone())
             };
             return Err(profile.error(name, problem));
         }
