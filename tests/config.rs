@@ -158,15 +158,13 @@ mod cases {
                 }
                 account_id.iter().for_each(|id| write!(out, " account={id}").unwrap());
                 out.push(')');
+                // Secrets of the table begin with `SECRET`; only what tells them apart is shown.
+                let secret = credentials.secret_access_key.expose().strip_prefix("SECRET").unwrap();
+                if !secret.is_empty() {
+                    write!(out, " secret-ends={secret}").unwrap();
+                }
             }
             _ => out.push_str("another source"),
-        }
-        let secret = match &profile.chain.base {
-            BaseSource::StaticKeys { credentials, .. } => credentials.secret_access_key.expose().to_owned(),
-            _ => String::new(),
-        };
-        if !secret.is_empty() && secret != "SECRET" {
-            write!(out, " secret-ends={}", secret.strip_prefix("SECRET").unwrap()).unwrap();
         }
         for role in &profile.chain.roles {
             write!(out, " -> {}", role.role_arn.replace("arn:aws:iam::111122223333:role/", "")).unwrap();
