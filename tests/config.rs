@@ -8,6 +8,7 @@ mod cases {
     use std::fmt::Write as _;
     use std::fs::{self, File};
     use std::io::Write as _;
+    use std::os::unix::fs::PermissionsExt as _;
     use std::path::{Path, PathBuf};
 
     use rolekeeper::config::error::ConfigError;
@@ -23,6 +24,40 @@ mod cases {
     #[test]
     fn wellformed_configurations_give_their_chains() {
         run("wellformed", include_str!("config/wellformed.txt"), 60);
+    }
+
+    #[test]
+    fn root_believes_no_file_that_others_can_change() {
+        // A directory of root's; the build directory may belong to anybody.
+        let dir = std::env::temp_dir().join(format!("rolekeeper-config-root-{}", std::process::id()));
+        fs::create_dir(&dir).unwrap();
+        let (config, credentials) = (dir.join("config"), dir.join("credentials"));
+        File::create(&config).unwrap().write_all(b"[profile a]\nregion = us-east-1\n").unwrap();
+        File::create(&credentials).unwrap();
+        let load = |is_root| {
+            let options = LoadOptions { system_config: config.clone(), ..LoadOptions::new(is_root) };
+            Config::load(&options, &Environment::default()).map_err(|error| error.to_string())
+        };
+        if std::os::unix::fs::chown(&credentials, Some(0), Some(0)).is_ok() {
+            load(true).unwrap();
+            std::os::unix::fs::chown(&credentials, Some(12345), None).unwrap();
+            let place = credentials.display();
+            assert_eq!(
+                load(true).unwrap_err(),
+                format!("{place}: not trusted by root: `{place}` belongs to user 12345")
+            );
+            fs::set_permissions(&config, fs::Permissions::from_mode(0o646)).unwrap();
+            let place = config.display();
+            assert_eq!(
+                load(true).unwrap_err(),
+                format!("{place}: not trusted by root: `{place}` has mode 0646, which lets others write")
+            );
+        } else {
+            println!("skipped in part: only root can make files that belong to others");
+            assert!(load(true).unwrap_err().contains("belongs to user"));
+        }
+        load(false).unwrap();
+        fs::remove_dir_all(dir).unwrap();
     }
 
     /// Runs every case of `table`, which has at least `least` of them, and reports all that fail.

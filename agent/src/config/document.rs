@@ -228,3 +228,51 @@ fn merge(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The text of the block `name` of a case of `agreed.txt`.
+    fn block<'a>(case: &'a str, name: &str) -> &'a str {
+        let Some((_, text)) = case.split_once(&format!("--- {name}\n")) else { return "" };
+        text.split("--- ").next().unwrap()
+    }
+
+    fn listing(prefix: &str, sections: &[Section]) -> Vec<String> {
+        let mut lines = Vec::new();
+        for section in sections {
+            for (key, entry) in &section.entries {
+                let name = format!("{prefix}.{}.{key}", section.name);
+                if entry.nested.is_empty() {
+                    let value = entry.value.replace('\n', "\\n");
+                    lines.push(format!("{name} = {value}").trim_end().to_owned());
+                }
+                for nested in &entry.nested {
+                    lines.push(format!("{name}.{} = {}", nested.key, nested.value.as_str()));
+                }
+            }
+        }
+        lines
+    }
+
+    #[test]
+    fn reads_what_botocore_reads() {
+        let mut cases = 0;
+        for case in include_str!("../../../tests/config/agreed.txt").split("\n=== ").skip(1) {
+            let mut document = Document::default();
+            for (name, kind) in [("config", FileKind::Config), ("credentials", FileKind::Credentials)] {
+                let text = block(case, name).replace("<tab>", "\t").replace("<cr>", "\r");
+                let file: Arc<Path> = Path::new(name).into();
+                document.add(ini::parse(&text).unwrap(), kind, &file, &mut Vec::new()).unwrap();
+            }
+            let mut found = listing("profile", &document.profiles);
+            found.extend(listing("services", &document.services));
+            found.sort();
+            let expected: Vec<_> = block(case, "expect").lines().filter(|line| !line.is_empty()).collect();
+            assert_eq!(found, expected, "{case}");
+            cases += 1;
+        }
+        assert!(cases > 20, "only {cases} cases");
+    }
+}

@@ -156,7 +156,7 @@ mod tests {
             self.0 ^= self.0 << 13;
             self.0 ^= self.0 >> 7;
             self.0 ^= self.0 << 17;
-            usize::try_from(self.0 >> 33).unwrap() % bound
+            usize::try_from(self.0 >> 33).unwrap().checked_rem(bound).unwrap()
         }
     }
 
