@@ -81,13 +81,14 @@ mod cases {
         assert!(report.is_empty(), "cases of {table} that differ:\n{report}");
     }
 
-    /// The `--- NAME` blocks of one case. `<tab>`, `<cr>`, `<bom>` and `<end>` stand for what an editor would not keep.
+    /// The `--- NAME` blocks of one case. `<tab>` and the like stand for what an editor would not keep.
     fn blocks(body: &str) -> BTreeMap<String, String> {
         let mut blocks = BTreeMap::new();
         for block in format!("\n{body}").split("\n--- ").skip(1) {
             let (name, text) = block.split_once('\n').unwrap_or((block, ""));
             let text = text
                 .replace("<tab>", "\t")
+                .replace("<esc>", "\u{1b}")
                 .replace("<cr>", "\r")
                 .replace("<bom>", "\u{feff}")
                 .replace("<end>", "");

@@ -83,6 +83,7 @@ impl Problem {
                 "write `credential_source = Ec2InstanceMetadata`, or `source_profile = NAME` of a profile with credentials"
             }
             Self::TwoSources => "keep the one where the chain starts",
+            Self::SourceWithoutRole => "write `role_arn = arn:aws:iam::ACCOUNT:role/NAME` beside it",
             Self::NoCredentials => {
                 "write `credential_source = Ec2InstanceMetadata`, or `aws_access_key_id` and `aws_secret_access_key`"
             }

@@ -73,6 +73,9 @@ pub(crate) struct Document {
     pub(crate) unprefixed: Vec<String>,
 }
 
+/// Sections of the AWS CLI itself that never had a prefix.
+const OTHERS: [&str; 2] = ["plugins", "preview"];
+
 /// What a section header stands for.
 enum Header<'a> {
     Profile {
@@ -99,6 +102,7 @@ fn header(title: &str, kind: FileKind) -> Header<'_> {
         (FileKind::Config, None) if name == "default" => Header::Profile { name, prefixed: false },
         (FileKind::Config, None) if name == "rolekeeper" => Header::Agent,
         (FileKind::Config, Some("rolekeeper")) => Header::NamedAgent,
+        (FileKind::Config, None) if OTHERS.contains(&name) => Header::Foreign,
         (FileKind::Config, None) if is_valid(name) => Header::Unprefixed(name),
         (_, Some("profile" | "services")) | (_, None) if !is_valid(name) => Header::Invalid,
         (_, Some("profile")) => Header::Profile { name, prefixed: true },
@@ -132,11 +136,24 @@ impl Document {
             };
             let mut warn = |line, text| warnings.push(Warning { location: at(line, None), text });
             let title = section.title;
-            match header(&title, kind) {
+            let header = header(&title, kind);
+            let (agent, profile) = match header {
+                Header::Profile { name, .. } | Header::Unprefixed(name) => (false, Some(name)),
+                Header::Agent => (true, None),
+                Header::Services(_) | Header::NamedAgent | Header::Foreign | Header::Invalid => (false, None),
+            };
+            for property in &section.properties {
+                check_key(property, agent, || at(property.line, profile))?;
+                if matches!(header, Header::Services(_) | Header::Foreign) && property.key.starts_with(PREFIX)
+                {
+                    warn(
+                        property.line,
+                        format!("key `{}` is ignored outside of a profile", Shown(&property.key)),
+                    );
+                }
+            }
+            match header {
                 Header::Profile { name, prefixed } => {
-                    for property in &section.properties {
-                        check_key(property, false, || at(property.line, Some(name)))?;
-                    }
                     if !prefixed && default_is_prefixed {
                         warn(section.line, "`[default]` is ignored beside `[profile default]`".to_owned());
                         continue;
@@ -147,9 +164,6 @@ impl Document {
                     merge(&mut self.services, name, section.line, section.properties, file, &mut warn);
                 }
                 Header::Agent => {
-                    for property in &section.properties {
-                        check_key(property, true, || at(property.line, None))?;
-                    }
                     let mut agent: Vec<Section> = self.agent.take().into_iter().collect();
                     merge(&mut agent, "rolekeeper", section.line, section.properties, file, &mut warn);
                     self.agent = agent.pop();
@@ -159,14 +173,11 @@ impl Document {
                 }
                 Header::Foreign => {}
                 Header::Unprefixed(name) => {
-                    warn(
-                        section.line,
-                        format!(
-                            "section `[{}]` is ignored; a profile is `[profile {}]`",
-                            Shown(name),
-                            Shown(name)
-                        ),
+                    let right = nearest(name, ["rolekeeper"]).map_or_else(
+                        || format!("a profile is `[profile {}]`", Shown(name)),
+                        |agent| format!("did you mean `[{agent}]`?"),
                     );
+                    warn(section.line, format!("section `[{}]` is ignored; {right}", Shown(name)));
                     self.unprefixed.push(name.to_owned());
                 }
                 Header::Invalid => {

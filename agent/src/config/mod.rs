@@ -34,7 +34,7 @@ pub use self::locate::PUBLISHED_MARKER;
 pub use self::settings::{AgentSettings, Managed};
 
 use self::accounts::Accounts;
-use self::assemble::{Assembly, chaining_warnings};
+use self::assemble::Assembly;
 use self::document::{Document, FileKind, Section};
 use self::locate::Text;
 use self::model::Profile;
@@ -203,7 +203,7 @@ impl Config {
                 Err(error) => Err(error),
             };
             if let Ok(profile) = &outcome {
-                chaining_warnings(&self.document, profile, &mut warnings);
+                assemble::warn(&self.document, profile, &mut warnings);
             }
             managed.push(ManagedProfile { name: section.name.clone(), outcome });
         }

@@ -130,6 +130,8 @@ pub enum Problem {
     RoleWithoutSource,
     /// `source_profile` and `credential_source` together.
     TwoSources,
+    /// `source_profile` in a profile that has no role to assume.
+    SourceWithoutRole,
     /// A profile without credentials, at the start of a chain.
     NoCredentials,
     /// A profile that names itself as its source and has no keys.
@@ -241,6 +243,7 @@ impl fmt::Display for Problem {
                 f.write_str("`role_arn` without `source_profile` or `credential_source`")
             }
             Self::TwoSources => f.write_str("both `source_profile` and `credential_source` are given"),
+            Self::SourceWithoutRole => f.write_str("`source_profile` without `role_arn`"),
             Self::NoCredentials => f.write_str("the profile has no credentials and no source of any"),
             Self::SelfWithoutKeys => {
                 f.write_str("`source_profile` names the profile itself, which has no keys")

@@ -117,8 +117,10 @@ fn base_source(profile: &Section) -> Result<BaseSource, ConfigError> {
     if let Some(keys) = static_keys(profile)? {
         return Ok(keys);
     }
-    let near = if profile.text("source_profile").is_some() { "source_profile" } else { "" };
-    Err(profile.error(near, Problem::NoCredentials))
+    if profile.text("source_profile").is_some() {
+        return Err(profile.error("source_profile", Problem::SourceWithoutRole));
+    }
+    Err(profile.error("", Problem::NoCredentials))
 }
 
 fn own_base(profile: &Section) -> Result<BaseSource, ConfigError> {
