@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use super::accounts::Accounts;
 use super::document::{Document, Section};
 use super::endpoint::{is_region, resolve_rule};
-use super::error::{ConfigError, Warning};
+use super::error::{ConfigError, Shown, Warning};
 use super::imds::resolve_imds;
-use super::keys::Reach;
+use super::keys::{self, Reach};
 use super::limits::partition_of;
 use super::model::{BaseSource, Profile, RoleChain, StsSettings};
 use super::partition::Partition;
@@ -152,5 +152,15 @@ pub(crate) fn warn(document: &Document, profile: &Profile, warnings: &mut Vec<Wa
         let text =
             format!("AWS lists no FIPS endpoint of STS in region `{region}`; its name may not resolve");
         warnings.push(Warning { location: section.at("use_fips_endpoint"), text });
+    }
+}
+
+/// What looks like a slip of the pen in a profile that is managed: AWS's tools ignore such a key, and so do we.
+pub(crate) fn warn_of_slips(section: &Section, warnings: &mut Vec<Warning>) {
+    for name in section.entries.keys() {
+        if let Some(meant) = keys::misspelt(name) {
+            let text = format!("`{}` is ignored; did you mean `{meant}`?", Shown(name));
+            warnings.push(Warning { location: section.at(name), text });
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! The one table of the keys that this agent knows: where each is valid, who reads it, and whether this version
 //! can act on it. What becomes supported changes its row here and nothing else in the reading of files.
 
-use super::names::nearest;
+use super::names::{distance, nearest};
 use super::problem::Meant;
 
 /// The prefix of the agent's own keys inside a profile.
@@ -31,7 +31,7 @@ pub(crate) enum State {
     NeedsTerminal,
 }
 
-/// One row: a name, or a family of names where it ends in `*`.
+/// One row: a name, a family of names where it ends in `*`, or one value of a key.
 #[derive(Debug)]
 pub(crate) struct Key {
     pub(crate) name: &'static str,
@@ -66,7 +66,32 @@ pub(crate) const KEYS: &[Key] = &[
     key("rolekeeper_tags", Reach::Hop, State::Later),
     key("rolekeeper_transitive_tags", Reach::Hop, State::Later),
     key("rolekeeper_source_identity", Reach::Hop, State::Later),
-    // The order of these rows is the order in which a base source is looked for.
+    key("role_arn", Reach::Hop, State::Built),
+    key("source_profile", Reach::Hop, State::Built),
+    key("role_session_name", Reach::Hop, State::Built),
+    key("external_id", Reach::Hop, State::Built),
+    key("duration_seconds", Reach::Hop, State::Built),
+    key("region", Reach::Selected, State::Built),
+    key("ca_bundle", Reach::Selected, State::Built),
+    key("services", Reach::Selected, State::Built),
+    key("endpoint_url", Reach::Selected, State::Built),
+    key("ignore_configured_endpoint_urls", Reach::Selected, State::Built),
+    key("use_fips_endpoint", Reach::Selected, State::Built),
+    key("use_dualstack_endpoint", Reach::Selected, State::Built),
+    key("sts_regional_endpoints", Reach::Selected, State::Built),
+    key("ec2_metadata_service_endpoint", Reach::Selected, State::Built),
+    key("ec2_metadata_service_endpoint_mode", Reach::Selected, State::Built),
+    key("disable_ec2_metadata", Reach::Selected, State::Built),
+    key("ec2_instance_profile_name", Reach::Selected, State::Built),
+    key("aws_access_key_id", Reach::Base, State::Built),
+    key("aws_secret_access_key", Reach::Base, State::Built),
+    key("aws_session_token", Reach::Base, State::Built),
+    key("aws_account_id", Reach::Base, State::Built),
+    key("credential_source", Reach::Base, State::Built),
+    key("credential_source = Ec2InstanceMetadata", Reach::Base, State::Built),
+    key("credential_source = EcsContainer", Reach::Base, State::Later),
+    key("credential_source = Environment", Reach::Base, State::Later),
+    // The order of the other base sources is the order in which they are looked for.
     key("rolekeeper_iot_*", Reach::Base, State::Later),
     key("rolekeeper_roles_anywhere_*", Reach::Base, State::Later),
     key("rolekeeper_saml_*", Reach::Base, State::Later),
@@ -97,6 +122,18 @@ impl Key {
 /// Whether `name` is one of the agent's keys, valid in `[rolekeeper]` (`agent`) or in a profile.
 pub(crate) fn is_known(name: &str, agent: bool) -> bool {
     KEYS.iter().any(|key| (key.reach == Reach::Agent) == agent && key.is_ours() && key.matches(name))
+}
+
+/// The AWS key that somebody who wrote `name` probably meant; `None` where `name` is one, or like none. Keys of other
+/// tools are many and stay unknown here, so only a slip of one or two characters counts.
+pub(crate) fn misspelt(name: &str) -> Option<&'static str> {
+    const SLIP: usize = 2;
+    if name.len() <= 3 * SLIP || KEYS.iter().any(|key| key.matches(name)) {
+        return None;
+    }
+    let names =
+        KEYS.iter().filter(|key| !key.is_ours() && !key.name.contains([' ', '*'])).map(|key| key.name);
+    names.into_iter().find(|key| distance(name, key) <= SLIP)
 }
 
 /// The known key nearest to `name`, which is none itself.
@@ -137,6 +174,34 @@ mod tests {
         assert_eq!(meant("rolekeeper_output_dir", false), Meant::Elsewhere("output_dir"));
         assert_eq!(meant("rolekeeper_output_dir", true), Meant::Key("output_dir"));
         assert_eq!(meant("rolekeeper_zzzzzzzz", false), Meant::Nothing);
+    }
+
+    #[test]
+    fn a_slip_is_no_other_tool_s_key() {
+        assert_eq!(misspelt("duration_second"), Some("duration_seconds"));
+        assert_eq!(misspelt("souce_porfile"), None);
+        assert_eq!(misspelt("sourceprofile"), Some("source_profile"));
+        for name in [
+            "s3",
+            "output",
+            "cli_pager",
+            "retry_mode",
+            "max_attempts",
+            "sso_region",
+            "cli_auto_prompt",
+            "use_dualstack_endpoint",
+            "s3_use_arn_region",
+            "defaults_mode",
+            "sigv4a_signing_region_set",
+            "tcp_keepalive",
+            "account_id_endpoint_mode",
+            "request_checksum_calculation",
+            "ec2_metadata_v1_disabled",
+            "metadata_service_timeout",
+            "aws_security_token",
+        ] {
+            assert_eq!(misspelt(name), None, "{name}");
+        }
     }
 
     #[test]

@@ -202,6 +202,7 @@ impl Config {
                 Ok(_) => self.assembly().profile(section),
                 Err(error) => Err(error),
             };
+            assemble::warn_of_slips(section, &mut warnings);
             if let Ok(profile) = &outcome {
                 assemble::warn(&self.document, profile, &mut warnings);
             }

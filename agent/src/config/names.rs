@@ -24,7 +24,7 @@ pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a s
 }
 
 /// The number of characters to insert, delete or replace to turn `left` into `right`; a swap of neighbours is two.
-fn distance(left: &str, right: &str) -> usize {
+pub(crate) fn distance(left: &str, right: &str) -> usize {
     let mut row: Vec<usize> = (0..=right.chars().count()).collect();
     for (above_first, a) in left.chars().enumerate() {
         let mut diagonal = above_first;

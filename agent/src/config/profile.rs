@@ -91,21 +91,23 @@ fn source(profile: &Section) -> Result<Source<'_>, ConfigError> {
     }
 }
 
-/// Accepts `Ec2InstanceMetadata`, in any letter case as the Rust SDK does.
+/// Accepts the values that the table has as built, in any letter case as the Rust SDK does.
 fn credential_source(setting: &Setting<'_>) -> Result<(), ConfigError> {
-    match setting.value.to_ascii_lowercase().as_str() {
-        "ec2instancemetadata" => Ok(()),
-        "environment" => Err(later(setting, "credential_source = Environment")),
-        "ecscontainer" => Err(later(setting, "credential_source = EcsContainer")),
-        _ => Err(setting.error(
+    let is_row = |key: &&Key| {
+        key.name
+            .strip_prefix("credential_source = ")
+            .is_some_and(|value| value.eq_ignore_ascii_case(setting.value))
+    };
+    match KEYS.iter().find(is_row) {
+        Some(Key { state: State::Built, .. }) => Ok(()),
+        Some(key) => {
+            Err(ConfigError::new(setting.place.clone(), Problem::SourceNotBuilt(key.name.to_owned())))
+        }
+        None => Err(setting.error(
             "neither `Ec2InstanceMetadata`, `EcsContainer` nor `Environment`",
             "write `credential_source = Ec2InstanceMetadata`",
         )),
     }
-}
-
-fn later(setting: &Setting<'_>, what: &str) -> ConfigError {
-    ConfigError::new(setting.place.clone(), Problem::SourceNotBuilt(what.to_owned()))
 }
 
 /// Where a chain starts in a profile that is no hop, in the order of the Rust SDK.
