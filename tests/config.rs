@@ -26,6 +26,67 @@ mod cases {
         run("wellformed", include_str!("config/wellformed.txt"), 60);
     }
 
+    /// Whatever the lines are: no panic, no secret in a message, and every place is in the file.
+    #[test]
+    fn lines_in_any_order_are_read_or_refused_with_their_place() {
+        let lines = [
+            "[profile a]",
+            "[profile b]",
+            "[default]",
+            "[rolekeeper]",
+            "[services s]",
+            "[other]",
+            "role_arn = arn:aws:iam::111122223333:role/r",
+            "  role_arn = arn:aws:iam::111122223333:role/r",
+            "source_profile = a",
+            "source_profile = b",
+            "  source_profile = default",
+            "credential_source = Ec2InstanceMetadata",
+            "aws_access_key_id = AKID",
+            "aws_secret_access_key = SECRET",
+            "aws_session_token = SECRET",
+            "  SECRET",
+            "region = us-east-1",
+            "services = s",
+            "sts =",
+            "  endpoint_url = http://127.0.0.1:1",
+            "duration_seconds = 7200",
+            "rolekeeper_publish = true",
+            "managed = explicit",
+            "# comment",
+            "",
+        ];
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("config-generated");
+        let options = LoadOptions { system_config: path.clone(), ..LoadOptions::new(false) };
+        for seed in 0..3_000_u64 {
+            let mut state = seed;
+            let mut below = |bound: usize| {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                usize::try_from(state >> 33).unwrap().checked_rem(bound).unwrap()
+            };
+            let count = below(14);
+            let text: Vec<_> = (0..count).map(|_| lines[below(lines.len())]).collect();
+            File::create(&path).unwrap().write_all(text.join("\n").as_bytes()).unwrap();
+            let check = |error: &ConfigError| {
+                let message = format!("{error} {error:?} {:?}", error.advice());
+                assert!(!message.contains("SECRET"), "seed {seed}: {message}");
+                assert!(error.location().line.is_some_and(|line| line <= count), "seed {seed}: {message}");
+            };
+            match Config::load(&options, &Environment::default()) {
+                Err(error) => check(&error),
+                Ok(config) => {
+                    assert!(!format!("{config:?}").contains("SECRET"), "seed {seed}");
+                    config
+                        .profiles()
+                        .iter()
+                        .filter_map(|profile| profile.outcome.as_ref().err())
+                        .for_each(check);
+                }
+            }
+        }
+        fs::remove_file(path).unwrap();
+    }
+
     #[test]
     fn root_believes_no_file_that_others_can_change() {
         // A directory of root's; the build directory may belong to anybody.

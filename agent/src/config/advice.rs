@@ -72,6 +72,7 @@ impl Problem {
             Self::NamedAgentSection => {
                 "write `[rolekeeper]` for the agent's settings, `[profile NAME]` for a profile"
             }
+            Self::SeveralLines(_) => "begin that line in the first column, or remove it",
             Self::MalformedKey(_) => "copy it again, as one word on one line",
             Self::NotBuilt(_) => "remove it",
             Self::SourceNotBuilt(_) => {

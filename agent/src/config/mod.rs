@@ -26,7 +26,8 @@ pub mod trust;
 mod url;
 mod values;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 pub use self::command_line::CommandLineProfile;
 pub use self::error::{ConfigError, Location, Warning};
@@ -80,6 +81,8 @@ pub struct Config {
     pub settings: AgentSettings,
     /// What works, but probably not as its author expects.
     pub warnings: Vec<Warning>,
+    /// The files that were read, as they were named; none where the command line describes the profile.
+    pub files: Vec<Arc<Path>>,
     document: Document,
     environment: Environment,
     options: LoadOptions,
@@ -104,17 +107,19 @@ impl Config {
     /// `[rolekeeper]`; a `rolekeeper_` key that does not exist.
     pub fn load(options: &LoadOptions, environment: &Environment) -> Result<Self, ConfigError> {
         let mut warnings = Vec::new();
+        let mut files = Vec::new();
         let document = match (&options.command_line, &options.config) {
             (Some(_), Some(_)) => {
                 return Err(ConfigError::new(Location::default(), Problem::FileAndCommandLine));
             }
             (Some(given), None) => command_line::document(given)?,
-            (None, _) => read_document(options, environment, &mut warnings)?,
+            (None, _) => read_document(options, environment, &mut files, &mut warnings)?,
         };
         let settings = settings::agent_settings(&document, environment)?;
         let mut config = Self {
             settings,
             warnings,
+            files,
             document,
             environment: environment.clone(),
             options: options.clone(),
@@ -216,12 +221,14 @@ impl Config {
 fn read_document(
     options: &LoadOptions,
     environment: &Environment,
+    files: &mut Vec<Arc<Path>>,
     warnings: &mut Vec<Warning>,
 ) -> Result<Document, ConfigError> {
-    let files = locate::find(options, environment, warnings)?;
+    let found = locate::find(options, environment, warnings)?;
     let mut document = Document::default();
-    for (file, kind) in [(files.config, FileKind::Config), (files.credentials, FileKind::Credentials)] {
-        let Some(Text { file, text }) = file else { continue };
+    for (text, kind) in [(found.config, FileKind::Config), (found.credentials, FileKind::Credentials)] {
+        let Some(Text { file, text }) = text else { continue };
+        files.push(Arc::clone(&file));
         let bare = text.strip_prefix('\u{feff}').unwrap_or_else(|| text.as_str());
         if bare.len() != text.len() {
             // Harmless here, and editors add it unseen; but the file is meant to serve the AWS CLI too.

@@ -90,6 +90,8 @@ pub enum Problem {
         /// What to write instead.
         write: &'static str,
     },
+    /// A value of one line that goes on for more; they are never shown, for they may hold a misplaced secret.
+    SeveralLines(String),
     /// A part of static keys that is missing although another part is there.
     HalfOfKeys {
         /// The missing key.
@@ -223,6 +225,7 @@ impl fmt::Display for Problem {
             Self::Value { key, value, complaint, .. } => {
                 write!(f, "`{key}` is `{}`, {complaint}", Shown(value))
             }
+            Self::SeveralLines(key) => write!(f, "`{key}` goes on in the indented line below"),
             Self::HalfOfKeys { missing } => write!(f, "static keys without `{missing}`"),
             Self::MalformedKey(key) => {
                 write!(f, "`{key}` has spaces, line breaks or characters that no key has")

@@ -34,6 +34,7 @@ pub(crate) fn resolve_chain(document: &Document, selected: &Section) -> Result<R
     let mut roles: Vec<Role> = Vec::new();
     let mut profile = selected;
     let base = loop {
+        refuse_lines(profile, visited.len() == 1)?;
         if visited.len() > 1
             && let Some(keys) = static_keys(profile)?
         {
@@ -142,6 +143,18 @@ pub(crate) fn refuse_later(profile: &Section, concerns: impl Fn(&Key) -> bool) -
                 Problem::NotBuilt(name.clone())
             };
             return Err(profile.error(name, problem));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a value of several lines in the keys that matter here: those of a selected profile, or of one it starts from.
+fn refuse_lines(profile: &Section, selected: bool) -> Result<(), ConfigError> {
+    let concerns =
+        |key: &Key| key.state == State::Built && (selected || matches!(key.reach, Reach::Hop | Reach::Base));
+    for (name, entry) in &profile.entries {
+        if entry.value.contains('\n') && KEYS.iter().any(|key| concerns(key) && key.matches(name)) {
+            return Err(profile.error(name, Problem::SeveralLines(name.clone())));
         }
     }
     Ok(())
