@@ -40,3 +40,17 @@ impl<K: Into<OsString>, V: Into<OsString>> FromIterator<(K, V)> for Environment 
         Self(variables.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn empty_is_unset_and_debug_shows_no_value() {
+        let environment: Environment =
+            [("AWS_SECRET_ACCESS_KEY", "hidden"), ("AWS_REGION", "")].into_iter().collect();
+        assert_eq!(environment.text("AWS_REGION"), None);
+        assert_eq!(environment.text("AWS_SECRET_ACCESS_KEY"), Some("hidden"));
+        assert!(!format!("{environment:?}").contains("hidden"));
+    }
+}

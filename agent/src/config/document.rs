@@ -205,7 +205,7 @@ impl Document {
 }
 
 fn check_key(property: &Property, agent: bool, at: impl Fn() -> Location) -> Result<(), ConfigError> {
-    if (agent || property.key.starts_with(PREFIX)) && !keys::is_known(&property.key, agent) {
+    if (agent || keys::is_for_us(&property.key)) && !keys::is_known(&property.key, agent) {
         let meant = keys::meant(&property.key, agent);
         return Err(ConfigError::new(at(), Problem::UnknownKey { key: property.key.clone(), meant }));
     }

@@ -7,6 +7,9 @@ use super::problem::Meant;
 /// The prefix of the agent's own keys inside a profile.
 pub(crate) const PREFIX: &str = "rolekeeper_";
 
+/// As many wrong characters are a slip of the pen.
+const SLIP: usize = 2;
+
 /// Which profiles of a chain a key matters in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reach {
@@ -127,33 +130,40 @@ pub(crate) fn is_known(name: &str, agent: bool) -> bool {
 /// The AWS key that somebody who wrote `name` probably meant; `None` where `name` is one, or like none. Keys of other
 /// tools are many and stay unknown here, so only a slip of one or two characters counts.
 pub(crate) fn misspelt(name: &str) -> Option<&'static str> {
-    const SLIP: usize = 2;
     if name.len() <= 3 * SLIP || KEYS.iter().any(|key| key.matches(name)) {
         return None;
     }
     let names =
         KEYS.iter().filter(|key| !key.is_ours() && !key.name.contains([' ', '*'])).map(|key| key.name);
-    names.into_iter().find(|key| distance(name, key) <= SLIP)
+    names.into_iter().find(|key| key.len().abs_diff(name.len()) <= SLIP && distance(name, key) <= SLIP)
+}
+
+/// Whether `name`, known or not, was written for this agent: it begins like our keys, or misses one by a slip.
+pub(crate) fn is_for_us(name: &str) -> bool {
+    name.starts_with(PREFIX.trim_end_matches('_'))
+        || (!KEYS.iter().any(|key| key.matches(name))
+            && KEYS.iter().any(|key| {
+                key.name.starts_with(PREFIX)
+                    && key.name.len().abs_diff(name.len()) <= SLIP
+                    && distance(name, key.name) <= SLIP
+            }))
 }
 
 /// The known key nearest to `name`, which is none itself.
 pub(crate) fn meant(name: &str, agent: bool) -> Meant {
-    let bare = name.strip_prefix(PREFIX).unwrap_or(name);
-    let candidates = |agent: bool| {
-        KEYS.iter()
-            .filter(move |key| (key.reach == Reach::Agent) == agent && key.is_ours())
-            .map(|key| key.name.strip_prefix(PREFIX).unwrap_or(key.name))
-    };
-    let full = |bare: &str, agent: bool| {
-        KEYS.iter()
-            .filter(|key| (key.reach == Reach::Agent) == agent && key.is_ours())
-            .find(|key| key.name.strip_prefix(PREFIX).unwrap_or(key.name) == bare)
-            .map(|key| key.name)
-    };
-    if let Some(there) = full(bare, !agent) {
-        return Meant::Elsewhere(there);
+    let keys =
+        |agent: bool| KEYS.iter().filter(move |key| (key.reach == Reach::Agent) == agent && key.is_ours());
+    // The common prefix is no likeness; without it in `name`, the whole names are compared.
+    let (word, prefix) = name.strip_prefix(PREFIX).map_or((name, ""), |bare| (bare, PREFIX));
+    let bare = |key: &Key| key.name.strip_prefix(PREFIX).unwrap_or(key.name);
+    let compared =
+        |key: &Key| if agent { bare(key) } else { key.name.strip_prefix(prefix).unwrap_or(key.name) };
+    if let Some(elsewhere) = keys(!agent).find(|key| bare(key) == word) {
+        return Meant::Elsewhere(elsewhere.name);
     }
-    nearest(bare, candidates(agent)).and_then(|near| full(near, agent)).map_or(Meant::Nothing, Meant::Key)
+    nearest(word, keys(agent).map(compared))
+        .and_then(|near| keys(agent).find(|key| compared(key) == near))
+        .map_or(Meant::Nothing, |key| Meant::Key(key.name))
 }
 
 #[cfg(test)]
@@ -174,6 +184,19 @@ mod tests {
         assert_eq!(meant("rolekeeper_output_dir", false), Meant::Elsewhere("output_dir"));
         assert_eq!(meant("rolekeeper_output_dir", true), Meant::Key("output_dir"));
         assert_eq!(meant("rolekeeper_zzzzzzzz", false), Meant::Nothing);
+        assert_eq!(meant("rolekeper_owner", false), Meant::Key("rolekeeper_owner"));
+    }
+
+    #[test]
+    fn a_misspelt_prefix_is_still_ours() {
+        for name in
+            ["rolekeeper_x", "rolekeeper-owner", "rolekeeperowner", "rolekeper_owner", "role_keeper_mode"]
+        {
+            assert!(is_for_us(name), "{name}");
+        }
+        for name in ["role_arn", "region", "credential_process", "role_session_name", "keeper_mode", ""] {
+            assert!(!is_for_us(name), "{name}");
+        }
     }
 
     #[test]
