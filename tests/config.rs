@@ -88,6 +88,27 @@ mod cases {
     }
 
     #[test]
+    fn a_thousand_profiles_load_in_the_order_of_the_file() {
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("config-thousand");
+        let mut text = String::from("[profile base]\ncredential_source = Ec2InstanceMetadata\n");
+        let names: Vec<_> = (0..1000).rev().map(|number| format!("team-{number}")).collect();
+        for name in &names {
+            write!(
+                text,
+                "[profile {name}]\nrole_arn = arn:aws:iam::111122223333:role/{name}\nsource_profile = base\noutput = json\n"
+            )
+            .unwrap();
+        }
+        File::create(&path).unwrap().write_all(text.as_bytes()).unwrap();
+        let options = LoadOptions { system_config: path.clone(), ..LoadOptions::new(false) };
+        let config = Config::load(&options, &Environment::default()).unwrap();
+        assert!(config.profiles().iter().map(|profile| &profile.name).eq(&names));
+        assert!(config.profiles().iter().all(|profile| profile.outcome.is_ok()));
+        assert_eq!(config.files.len(), 1);
+        fs::remove_file(path).unwrap();
+    }
+
+    #[test]
     fn root_believes_no_file_that_others_can_change() {
         // A directory of root's; the build directory may belong to anybody.
         let dir = std::env::temp_dir().join(format!("rolekeeper-config-root-{}", std::process::id()));
