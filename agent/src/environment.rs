@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
+use std::fmt;
 
-/// A snapshot of the environment variables.
-#[derive(Clone, Debug, Default)]
+/// A snapshot of the environment variables. `Debug` shows names only, since values may be keys.
+#[derive(Clone, Default)]
 pub struct Environment(BTreeMap<OsString, OsString>);
 
 impl Environment {
@@ -28,8 +29,28 @@ impl Environment {
     }
 }
 
+impl fmt::Debug for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
 impl<K: Into<OsString>, V: Into<OsString>> FromIterator<(K, V)> for Environment {
     fn from_iter<I: IntoIterator<Item = (K, V)>>(variables: I) -> Self {
         Self(variables.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn empty_is_unset_and_debug_shows_no_value() {
+        let environment: Environment =
+            [("AWS_SECRET_ACCESS_KEY", "hidden"), ("AWS_REGION", "")].into_iter().collect();
+        assert_eq!(environment.text("AWS_REGION"), None);
+        assert_eq!(environment.text("AWS_SECRET_ACCESS_KEY"), Some("hidden"));
+        assert!(!format!("{environment:?}").contains("hidden"));
     }
 }

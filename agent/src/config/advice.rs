@@ -72,9 +72,11 @@ impl Problem {
             Self::NamedAgentSection => {
                 "write `[rolekeeper]` for the agent's settings, `[profile NAME]` for a profile"
             }
+            Self::SeveralLines(_) => "begin that line in the first column, or remove it",
             Self::MalformedKey(_) => "copy it again, as one word on one line",
-            Self::NotBuilt(_) => {
-                "start the chain at `credential_source = Ec2InstanceMetadata` or at static keys, or remove the key"
+            Self::NotBuilt(_) => "remove it",
+            Self::SourceNotBuilt(_) => {
+                "start the chain at `credential_source = Ec2InstanceMetadata` or at static keys"
             }
             Self::NeedsTerminal(_) => "let the agent use a role whose trust policy does not ask for MFA",
             Self::Loop(_) => "end the chain at a profile with keys or with `credential_source`",
@@ -82,6 +84,7 @@ impl Problem {
                 "write `credential_source = Ec2InstanceMetadata`, or `source_profile = NAME` of a profile with credentials"
             }
             Self::TwoSources => "keep the one where the chain starts",
+            Self::SourceWithoutRole => "write `role_arn = arn:aws:iam::ACCOUNT:role/NAME` beside it",
             Self::NoCredentials => {
                 "write `credential_source = Ec2InstanceMetadata`, or `aws_access_key_id` and `aws_secret_access_key`"
             }
@@ -92,7 +95,6 @@ impl Problem {
             Self::CaBundleNeeded(_) => "write `ca_bundle = PATH` of the partition's certificate authorities",
             Self::NoRegion => "write `region = NAME` in the profile, or set `AWS_REGION`",
             Self::CustomEndpointWith(_) => "leave one of them out",
-            Self::UnusableName => "rename the profile: no empty part, no `.` and no `..` between slashes",
             Self::UnknownAccount { .. } => {
                 "write a name from that file, or the number that `id` prints for an account from elsewhere"
             }

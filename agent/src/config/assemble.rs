@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use super::accounts::Accounts;
 use super::document::{Document, Section};
 use super::endpoint::{is_region, resolve_rule};
-use super::error::{ConfigError, Warning};
+use super::error::{ConfigError, Shown, Warning};
 use super::imds::resolve_imds;
-use super::keys::Reach;
+use super::keys::{self, Reach};
 use super::limits::partition_of;
 use super::model::{BaseSource, Profile, RoleChain, StsSettings};
 use super::partition::Partition;
@@ -123,8 +123,8 @@ fn check_partition(
     Ok(())
 }
 
-/// What STS will shorten: longer sessions than an hour for a role that another role assumes.
-pub(crate) fn chaining_warnings(document: &Document, profile: &Profile, warnings: &mut Vec<Warning>) {
+/// What works, but probably not as expected: sessions that STS will shorten, and endpoints that AWS does not list.
+pub(crate) fn warn(document: &Document, profile: &Profile, warnings: &mut Vec<Warning>) {
     let mut caller_is_role = match &profile.chain.base {
         BaseSource::Ec2InstanceMetadata => true,
         BaseSource::StaticKeys { credentials, .. } => credentials.session_token.is_some(),
@@ -139,10 +139,28 @@ pub(crate) fn chaining_warnings(document: &Document, profile: &Profile, warnings
                  {LONGEST_CHAINED} seconds; write `duration_seconds = {LONGEST_CHAINED}`, or leave it out"
             );
             let warning = Warning { location: section.at("duration_seconds"), text };
+            // Several profiles may start from the same hop.
             if !warnings.contains(&warning) {
                 warnings.push(warning);
             }
         }
         caller_is_role = true;
+    }
+    if let Some(region) = profile.region.as_deref().filter(|region| profile.sts.endpoint.is_unlisted(region))
+        && let Some(section) = document.profile(&profile.name)
+    {
+        let text =
+            format!("AWS lists no FIPS endpoint of STS in region `{region}`; its name may not resolve");
+        warnings.push(Warning { location: section.at("use_fips_endpoint"), text });
+    }
+}
+
+/// What looks like a slip of the pen in a profile that is managed: AWS's tools ignore such a key, and so do we.
+pub(crate) fn warn_of_slips(section: &Section, warnings: &mut Vec<Warning>) {
+    for name in section.entries.keys() {
+        if let Some(meant) = keys::misspelt(name) {
+            let text = format!("`{}` is ignored; did you mean `{meant}`?", Shown(name));
+            warnings.push(Warning { location: section.at(name), text });
+        }
     }
 }

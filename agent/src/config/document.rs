@@ -73,6 +73,9 @@ pub(crate) struct Document {
     pub(crate) unprefixed: Vec<String>,
 }
 
+/// Sections of the AWS CLI itself that never had a prefix.
+const OTHERS: [&str; 2] = ["plugins", "preview"];
+
 /// What a section header stands for.
 enum Header<'a> {
     Profile {
@@ -99,6 +102,7 @@ fn header(title: &str, kind: FileKind) -> Header<'_> {
         (FileKind::Config, None) if name == "default" => Header::Profile { name, prefixed: false },
         (FileKind::Config, None) if name == "rolekeeper" => Header::Agent,
         (FileKind::Config, Some("rolekeeper")) => Header::NamedAgent,
+        (FileKind::Config, None) if OTHERS.contains(&name) => Header::Foreign,
         (FileKind::Config, None) if is_valid(name) => Header::Unprefixed(name),
         (_, Some("profile" | "services")) | (_, None) if !is_valid(name) => Header::Invalid,
         (_, Some("profile")) => Header::Profile { name, prefixed: true },
@@ -132,11 +136,24 @@ impl Document {
             };
             let mut warn = |line, text| warnings.push(Warning { location: at(line, None), text });
             let title = section.title;
-            match header(&title, kind) {
+            let header = header(&title, kind);
+            let (agent, profile) = match header {
+                Header::Profile { name, .. } | Header::Unprefixed(name) => (false, Some(name)),
+                Header::Agent => (true, None),
+                Header::Services(_) | Header::NamedAgent | Header::Foreign | Header::Invalid => (false, None),
+            };
+            for property in &section.properties {
+                check_key(property, agent, || at(property.line, profile))?;
+                if matches!(header, Header::Services(_) | Header::Foreign) && property.key.starts_with(PREFIX)
+                {
+                    warn(
+                        property.line,
+                        format!("key `{}` is ignored outside of a profile", Shown(&property.key)),
+                    );
+                }
+            }
+            match header {
                 Header::Profile { name, prefixed } => {
-                    for property in &section.properties {
-                        check_key(property, false, || at(property.line, Some(name)))?;
-                    }
                     if !prefixed && default_is_prefixed {
                         warn(section.line, "`[default]` is ignored beside `[profile default]`".to_owned());
                         continue;
@@ -147,9 +164,6 @@ impl Document {
                     merge(&mut self.services, name, section.line, section.properties, file, &mut warn);
                 }
                 Header::Agent => {
-                    for property in &section.properties {
-                        check_key(property, true, || at(property.line, None))?;
-                    }
                     let mut agent: Vec<Section> = self.agent.take().into_iter().collect();
                     merge(&mut agent, "rolekeeper", section.line, section.properties, file, &mut warn);
                     self.agent = agent.pop();
@@ -159,14 +173,11 @@ impl Document {
                 }
                 Header::Foreign => {}
                 Header::Unprefixed(name) => {
-                    warn(
-                        section.line,
-                        format!(
-                            "section `[{}]` is ignored; a profile is `[profile {}]`",
-                            Shown(name),
-                            Shown(name)
-                        ),
+                    let right = nearest(name, ["rolekeeper"]).map_or_else(
+                        || format!("a profile is `[profile {}]`", Shown(name)),
+                        |agent| format!("did you mean `[{agent}]`?"),
                     );
+                    warn(section.line, format!("section `[{}]` is ignored; {right}", Shown(name)));
                     self.unprefixed.push(name.to_owned());
                 }
                 Header::Invalid => {
@@ -194,7 +205,7 @@ impl Document {
 }
 
 fn check_key(property: &Property, agent: bool, at: impl Fn() -> Location) -> Result<(), ConfigError> {
-    if (agent || property.key.starts_with(PREFIX)) && !keys::is_known(&property.key, agent) {
+    if (agent || keys::is_for_us(&property.key)) && !keys::is_known(&property.key, agent) {
         let meant = keys::meant(&property.key, agent);
         return Err(ConfigError::new(at(), Problem::UnknownKey { key: property.key.clone(), meant }));
     }
@@ -226,5 +237,53 @@ fn merge(
         } else {
             warn(line, format!("key `{}` is ignored; its name is not valid", Shown(&key)));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The text of the block `name` of a case of `agreed.txt`.
+    fn block<'a>(case: &'a str, name: &str) -> &'a str {
+        let Some((_, text)) = case.split_once(&format!("--- {name}\n")) else { return "" };
+        text.split("--- ").next().unwrap()
+    }
+
+    fn listing(prefix: &str, sections: &[Section]) -> Vec<String> {
+        let mut lines = Vec::new();
+        for section in sections {
+            for (key, entry) in &section.entries {
+                let name = format!("{prefix}.{}.{key}", section.name);
+                if entry.nested.is_empty() {
+                    let value = entry.value.replace('\n', "\\n");
+                    lines.push(format!("{name} = {value}").trim_end().to_owned());
+                }
+                for nested in &entry.nested {
+                    lines.push(format!("{name}.{} = {}", nested.key, nested.value.as_str()));
+                }
+            }
+        }
+        lines
+    }
+
+    #[test]
+    fn reads_what_botocore_reads() {
+        let mut cases = 0;
+        for case in include_str!("../../../tests/config/agreed.txt").split("\n=== ").skip(1) {
+            let mut document = Document::default();
+            for (name, kind) in [("config", FileKind::Config), ("credentials", FileKind::Credentials)] {
+                let text = block(case, name).replace("<tab>", "\t").replace("<cr>", "\r");
+                let file: Arc<Path> = Path::new(name).into();
+                document.add(ini::parse(&text).unwrap(), kind, &file, &mut Vec::new()).unwrap();
+            }
+            let mut found = listing("profile", &document.profiles);
+            found.extend(listing("services", &document.services));
+            found.sort();
+            let expected: Vec<_> = block(case, "expect").lines().filter(|line| !line.is_empty()).collect();
+            assert_eq!(found, expected, "{case}");
+            cases += 1;
+        }
+        assert!(cases > 20, "only {cases} cases");
     }
 }

@@ -32,6 +32,9 @@ const LEGACY_REGIONS: [&str; 16] = [
     "us-west-2",
 ];
 
+/// The regions outside of `GovCloud` where AWS lists a FIPS endpoint of STS.
+const FIPS_REGIONS: [&str; 4] = ["us-east-1", "us-east-2", "us-west-1", "us-west-2"];
+
 /// How the region becomes an endpoint; already checked for options that exclude each other.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StsEndpointRule {
@@ -97,6 +100,13 @@ impl StsEndpointRule {
             }
             (false, false) => regional("sts", partition.dns_suffix),
         })
+    }
+
+    /// Whether the endpoint for `region` is one that the rules name, but that AWS does not list: resolving its name
+    /// will probably fail.
+    #[must_use]
+    pub fn is_unlisted(&self, region: &str) -> bool {
+        self.fips && !FIPS_REGIONS.contains(&region) && Partition::of_region(region).name != "aws-us-gov"
     }
 
     /// The custom endpoint, where one is in force.
@@ -204,4 +214,38 @@ fn checked_url(setting: &Setting<'_>) -> Result<String, ConfigError> {
         ));
     }
     Ok(setting.value.trim_end_matches('/').to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endpoints_are_those_of_botocore() {
+        let mut count = 0;
+        for line in
+            include_str!("../../../tests/config/endpoints.txt").lines().filter(|line| !line.starts_with('#'))
+        {
+            let fields: Vec<_> = line.split(' ').collect();
+            let [region, options, url, signing_region] = fields.as_slice() else { panic!("{line}") };
+            let rule = StsEndpointRule {
+                custom: None,
+                fips: options.contains("fips"),
+                dual_stack: options.contains("dualstack"),
+                legacy: options.contains("legacy"),
+            };
+            let expected =
+                StsEndpoint { url: (*url).to_owned(), signing_region: (*signing_region).to_owned() };
+            assert_eq!(rule.resolve(region), Ok(expected), "{line}");
+            count += 1;
+        }
+        assert!(count > 200, "only {count} endpoints");
+    }
+
+    #[test]
+    fn a_region_must_fit_into_a_host_name() {
+        for region in ["", "us east", "US-EAST-1", "-us", "us-", "a.b", "a/b", "a@b", &"a".repeat(64)] {
+            assert!(StsEndpointRule::default().resolve(region).is_err(), "{region}");
+        }
+    }
 }

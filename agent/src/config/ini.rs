@@ -143,3 +143,106 @@ fn without_comment(content: &str) -> &str {
     }
     content
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A small generator of the same numbers for the same seed: a failure names its seed.
+    struct Numbers(u64);
+
+    impl Numbers {
+        fn below(&mut self, bound: usize) -> usize {
+            self.0 ^= self.0 << 13;
+            self.0 ^= self.0 >> 7;
+            self.0 ^= self.0 << 17;
+            usize::try_from(self.0 >> 33).unwrap().checked_rem(bound).unwrap()
+        }
+    }
+
+    #[test]
+    fn no_text_makes_the_parser_panic() {
+        const PIECES: [&str; 16] = [
+            "[", "]", "=", "#", ";", " ", "\t", "\n", "\r\n", "\r", "a", "profile ", "default", "\u{e9}",
+            "\0", "\u{feff}",
+        ];
+        for seed in 1..20_000 {
+            let mut numbers = Numbers(seed);
+            let text: String = (0..numbers.below(40)).map(|_| PIECES[numbers.below(PIECES.len())]).collect();
+            let lines = text.lines().count();
+            match parse(&text) {
+                Ok(sections) => {
+                    let properties = sections.iter().flat_map(|section| &section.properties);
+                    let nested = properties.clone().flat_map(|property| &property.nested);
+                    let of_properties = properties.chain(nested).map(|property| property.line);
+                    assert!(
+                        of_properties
+                            .chain(sections.iter().map(|section| section.line))
+                            .all(|line| line <= lines),
+                        "seed {seed}"
+                    );
+                }
+                Err(error) => assert!((1..=lines).contains(&error.line), "seed {seed}"),
+            }
+        }
+    }
+
+    #[test]
+    fn every_line_keeps_its_number() {
+        for seed in 1..2_000 {
+            let mut numbers = Numbers(seed);
+            let end = ["\n", "\r\n"][numbers.below(2)];
+            let mut text = format!("[start]{end}");
+            let mut expected = Vec::new();
+            let mut after_property = false;
+            for number in 2..numbers.below(30) + 2 {
+                let line = match numbers.below(if after_property { 6 } else { 5 }) {
+                    0 => String::new(),
+                    1 => "# comment".to_owned(),
+                    2 => " \t".to_owned(),
+                    3 => {
+                        after_property = false;
+                        "[next] ; comment".to_owned()
+                    }
+                    4 => {
+                        after_property = true;
+                        expected.push((format!("k{number}"), number));
+                        format!("K{number} = v{number} # comment")
+                    }
+                    _ => "  continued".to_owned(),
+                };
+                text.push_str(&line);
+                text.push_str(end);
+            }
+            let sections = parse(&text).unwrap();
+            let found: Vec<_> = sections
+                .iter()
+                .flat_map(|section| &section.properties)
+                .map(|property| (property.key.clone(), property.line))
+                .collect();
+            assert_eq!(found, expected, "seed {seed}:\n{text}");
+            let bad = text.lines().count() + 1;
+            assert_eq!(parse(&format!("{text}word{end}k = v")).unwrap_err().line, bad, "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn values_and_what_belongs_to_them() {
+        let text = "[s]\na = b ; c\nb = c;d\nc =\n  x = 1 # one\n\n  # comment\n  Y = 2\nd = 1\n  2 # two\n\t3\ne =;f\n";
+        let sections = parse(text).unwrap();
+        let values: Vec<_> = sections[0].properties.iter().map(|property| property.value.as_str()).collect();
+        assert_eq!(values, ["b", "c;d", "", "1\n2 # two\n3", ";f"]);
+        let nested: Vec<_> = sections[0].properties[2]
+            .nested
+            .iter()
+            .map(|property| (property.key.as_str(), property.value.as_str(), property.line))
+            .collect();
+        assert_eq!(nested, [("x", "1", 5), ("y", "2", 8)]);
+    }
+
+    #[test]
+    fn debug_shows_no_value() {
+        let sections = parse("[s]\nkey = hidden\n  hidden\n").unwrap();
+        assert!(!format!("{sections:?}").contains("hidden"));
+    }
+}

@@ -35,7 +35,7 @@ pub use self::locate::PUBLISHED_MARKER;
 pub use self::settings::{AgentSettings, Managed};
 
 use self::accounts::Accounts;
-use self::assemble::{Assembly, chaining_warnings};
+use self::assemble::Assembly;
 use self::document::{Document, FileKind, Section};
 use self::locate::Text;
 use self::model::Profile;
@@ -81,7 +81,8 @@ pub struct Config {
     pub settings: AgentSettings,
     /// What works, but probably not as its author expects.
     pub warnings: Vec<Warning>,
-    file: Option<Arc<Path>>,
+    /// The files that were read, as they were named; none where the command line describes the profile.
+    pub files: Vec<Arc<Path>>,
     document: Document,
     environment: Environment,
     options: LoadOptions,
@@ -106,19 +107,19 @@ impl Config {
     /// `[rolekeeper]`; a `rolekeeper_` key that does not exist.
     pub fn load(options: &LoadOptions, environment: &Environment) -> Result<Self, ConfigError> {
         let mut warnings = Vec::new();
-        let mut file = None;
+        let mut files = Vec::new();
         let document = match (&options.command_line, &options.config) {
             (Some(_), Some(_)) => {
                 return Err(ConfigError::new(Location::default(), Problem::FileAndCommandLine));
             }
             (Some(given), None) => command_line::document(given)?,
-            (None, _) => read_document(options, environment, &mut warnings, &mut file)?,
+            (None, _) => read_document(options, environment, &mut files, &mut warnings)?,
         };
         let settings = settings::agent_settings(&document, environment)?;
         let mut config = Self {
             settings,
             warnings,
-            file,
+            files,
             document,
             environment: environment.clone(),
             options: options.clone(),
@@ -126,12 +127,6 @@ impl Config {
         };
         config.assemble_managed();
         Ok(config)
-    }
-
-    /// The config file that was read; none where the command line describes the profile.
-    #[must_use]
-    pub fn file(&self) -> Option<&Path> {
-        self.file.as_deref()
     }
 
     /// The managed profiles in the order of the file.
@@ -208,12 +203,12 @@ impl Config {
                 {
                     continue;
                 }
-                Ok(_) if !names::is_directory(&section.name) => Err(section.error("", Problem::UnusableName)),
                 Ok(_) => self.assembly().profile(section),
                 Err(error) => Err(error),
             };
+            assemble::warn_of_slips(section, &mut warnings);
             if let Ok(profile) = &outcome {
-                chaining_warnings(&self.document, profile, &mut warnings);
+                assemble::warn(&self.document, profile, &mut warnings);
             }
             managed.push(ManagedProfile { name: section.name.clone(), outcome });
         }
@@ -225,14 +220,14 @@ impl Config {
 fn read_document(
     options: &LoadOptions,
     environment: &Environment,
+    files: &mut Vec<Arc<Path>>,
     warnings: &mut Vec<Warning>,
-    config_file: &mut Option<Arc<Path>>,
 ) -> Result<Document, ConfigError> {
-    let files = locate::find(options, environment, warnings)?;
-    *config_file = files.config.as_ref().map(|text| Arc::clone(&text.file));
+    let found = locate::find(options, environment, warnings)?;
     let mut document = Document::default();
-    for (file, kind) in [(files.config, FileKind::Config), (files.credentials, FileKind::Credentials)] {
-        let Some(Text { file, text }) = file else { continue };
+    for (text, kind) in [(found.config, FileKind::Config), (found.credentials, FileKind::Credentials)] {
+        let Some(Text { file, text }) = text else { continue };
+        files.push(Arc::clone(&file));
         let bare = text.strip_prefix('\u{feff}').unwrap_or_else(|| text.as_str());
         if bare.len() != text.len() {
             // Harmless here, and editors add it unseen; but the file is meant to serve the AWS CLI too.

@@ -6,11 +6,6 @@ pub(crate) fn is_valid(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-/.%@:+".contains(&byte))
 }
 
-/// Whether `name` can be a relative path that leads downwards: no part of it is empty, `.` or `..`.
-pub(crate) fn is_directory(name: &str) -> bool {
-    name.split('/').all(|part| !matches!(part, "" | "." | ".."))
-}
-
 /// The candidate that is most like `word`, where one is like it at all; the first of equals.
 pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let allowed = (word.chars().count() / 2).clamp(1, 4);
@@ -24,7 +19,7 @@ pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a s
 }
 
 /// The number of characters to insert, delete or replace to turn `left` into `right`; a swap of neighbours is two.
-fn distance(left: &str, right: &str) -> usize {
+pub(crate) fn distance(left: &str, right: &str) -> usize {
     let mut row: Vec<usize> = (0..=right.chars().count()).collect();
     for (above_first, a) in left.chars().enumerate() {
         let mut diagonal = above_first;

@@ -90,6 +90,8 @@ pub enum Problem {
         /// What to write instead.
         write: &'static str,
     },
+    /// A value of one line that goes on for more; they are never shown, for they may hold a misplaced secret.
+    SeveralLines(String),
     /// A part of static keys that is missing although another part is there.
     HalfOfKeys {
         /// The missing key.
@@ -99,6 +101,8 @@ pub enum Problem {
     MalformedKey(&'static str),
     /// A key that this version recognises and cannot act on.
     NotBuilt(String),
+    /// A base source that this version recognises and cannot start from.
+    SourceNotBuilt(String),
     /// `mfa_serial`.
     NeedsTerminal(String),
     /// No profile of that name.
@@ -128,6 +132,8 @@ pub enum Problem {
     RoleWithoutSource,
     /// `source_profile` and `credential_source` together.
     TwoSources,
+    /// `source_profile` in a profile that has no role to assume.
+    SourceWithoutRole,
     /// A profile without credentials, at the start of a chain.
     NoCredentials,
     /// A profile that names itself as its source and has no keys.
@@ -149,8 +155,6 @@ pub enum Problem {
     NoRegion,
     /// A custom endpoint together with an option that chooses among AWS's endpoints.
     CustomEndpointWith(&'static str),
-    /// A managed profile whose name cannot be a directory.
-    UnusableName,
     /// No such name in the user or group database.
     UnknownAccount {
         /// `rolekeeper_owner` or `rolekeeper_group`.
@@ -219,11 +223,14 @@ impl fmt::Display for Problem {
             Self::Value { key, value, complaint, .. } => {
                 write!(f, "`{key}` is `{}`, {complaint}", Shown(value))
             }
+            Self::SeveralLines(key) => write!(f, "`{key}` goes on in the indented line below"),
             Self::HalfOfKeys { missing } => write!(f, "static keys without `{missing}`"),
             Self::MalformedKey(key) => {
                 write!(f, "`{key}` has spaces, line breaks or characters that no key has")
             }
-            Self::NotBuilt(what) => write!(f, "`{what}` is not supported by this version"),
+            Self::NotBuilt(what) | Self::SourceNotBuilt(what) => {
+                write!(f, "`{what}` is not supported by this version")
+            }
             Self::NeedsTerminal(what) => {
                 write!(f, "`{what}` needs a terminal; not supported by this version")
             }
@@ -237,6 +244,7 @@ impl fmt::Display for Problem {
                 f.write_str("`role_arn` without `source_profile` or `credential_source`")
             }
             Self::TwoSources => f.write_str("both `source_profile` and `credential_source` are given"),
+            Self::SourceWithoutRole => f.write_str("`source_profile` without `role_arn`"),
             Self::NoCredentials => f.write_str("the profile has no credentials and no source of any"),
             Self::SelfWithoutKeys => {
                 f.write_str("`source_profile` names the profile itself, which has no keys")
@@ -252,7 +260,6 @@ impl fmt::Display for Problem {
             Self::CaBundleNeeded(partition) => write!(f, "partition `{partition}` needs a `ca_bundle`"),
             Self::NoRegion => f.write_str("no region, and the chain starts where none can be learnt"),
             Self::CustomEndpointWith(option) => write!(f, "a custom STS endpoint excludes `{option}`"),
-            Self::UnusableName => f.write_str("the name cannot be the name of a directory"),
             Self::UnknownAccount { key, name, database } => {
                 write!(f, "`{key}` is `{}`, which is not in `{}`", Shown(name), database.display())
             }

@@ -34,6 +34,7 @@ pub(crate) fn resolve_chain(document: &Document, selected: &Section) -> Result<R
     let mut roles: Vec<Role> = Vec::new();
     let mut profile = selected;
     let base = loop {
+        refuse_lines(profile, visited.len() == 1)?;
         if visited.len() > 1
             && let Some(keys) = static_keys(profile)?
         {
@@ -91,21 +92,23 @@ fn source(profile: &Section) -> Result<Source<'_>, ConfigError> {
     }
 }
 
-/// Accepts `Ec2InstanceMetadata`, in any letter case as the Rust SDK does.
+/// Accepts the values that the table has as built, in any letter case as the Rust SDK does.
 fn credential_source(setting: &Setting<'_>) -> Result<(), ConfigError> {
-    match setting.value.to_ascii_lowercase().as_str() {
-        "ec2instancemetadata" => Ok(()),
-        "environment" => Err(later(setting, "credential_source = Environment")),
-        "ecscontainer" => Err(later(setting, "credential_source = EcsContainer")),
-        _ => Err(setting.error(
+    let is_row = |key: &&Key| {
+        key.name
+            .strip_prefix("credential_source = ")
+            .is_some_and(|value| value.eq_ignore_ascii_case(setting.value))
+    };
+    match KEYS.iter().find(is_row) {
+        Some(Key { state: State::Built, .. }) => Ok(()),
+        Some(key) => {
+            Err(ConfigError::new(setting.place.clone(), Problem::SourceNotBuilt(key.name.to_owned())))
+        }
+        None => Err(setting.error(
             "neither `Ec2InstanceMetadata`, `EcsContainer` nor `Environment`",
             "write `credential_source = Ec2InstanceMetadata`",
         )),
     }
-}
-
-fn later(setting: &Setting<'_>, what: &str) -> ConfigError {
-    ConfigError::new(setting.place.clone(), Problem::NotBuilt(what.to_owned()))
 }
 
 /// Where a chain starts in a profile that is no hop, in the order of the Rust SDK.
@@ -117,8 +120,10 @@ fn base_source(profile: &Section) -> Result<BaseSource, ConfigError> {
     if let Some(keys) = static_keys(profile)? {
         return Ok(keys);
     }
-    let near = if profile.text("source_profile").is_some() { "source_profile" } else { "" };
-    Err(profile.error(near, Problem::NoCredentials))
+    if profile.text("source_profile").is_some() {
+        return Err(profile.error("source_profile", Problem::SourceWithoutRole));
+    }
+    Err(profile.error("", Problem::NoCredentials))
 }
 
 fn own_base(profile: &Section) -> Result<BaseSource, ConfigError> {
@@ -130,11 +135,26 @@ fn own_base(profile: &Section) -> Result<BaseSource, ConfigError> {
 pub(crate) fn refuse_later(profile: &Section, concerns: impl Fn(&Key) -> bool) -> Result<(), ConfigError> {
     for key in KEYS.iter().filter(|key| key.state != State::Built && concerns(key)) {
         if let Some(name) = profile.entries.keys().find(|name| key.matches(name)) {
-            let problem = match key.state {
-                State::NeedsTerminal => Problem::NeedsTerminal(name.clone()),
-                State::Built | State::Later => Problem::NotBuilt(name.clone()),
+            let problem = if key.state == State::NeedsTerminal {
+                Problem::NeedsTerminal(name.clone())
+            } else if key.reach == Reach::Base {
+                Problem::SourceNotBuilt(name.clone())
+            } else {
+                Problem::NotBuilt(name.clone())
             };
             return Err(profile.error(name, problem));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a value of several lines in the keys that matter here: those of a selected profile, or of one it starts from.
+fn refuse_lines(profile: &Section, selected: bool) -> Result<(), ConfigError> {
+    let concerns =
+        |key: &Key| key.state == State::Built && (selected || matches!(key.reach, Reach::Hop | Reach::Base));
+    for (name, entry) in &profile.entries {
+        if entry.value.contains('\n') && KEYS.iter().any(|key| concerns(key) && key.matches(name)) {
+            return Err(profile.error(name, Problem::SeveralLines(name.clone())));
         }
     }
     Ok(())

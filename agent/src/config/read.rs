@@ -78,3 +78,57 @@ pub(crate) fn read_text(path: &Path) -> Result<Zeroizing<String>, ReadError> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, File};
+    use std::io::Write as _;
+    use std::path::PathBuf;
+
+    use nix::sys::stat::Mode;
+
+    use super::*;
+
+    fn place(name: &str) -> PathBuf {
+        let place = std::env::temp_dir().join(format!("rolekeeper-read-{name}-{}", std::process::id()));
+        fs::create_dir(&place).unwrap();
+        place
+    }
+
+    fn problem(path: &Path) -> String {
+        match read_text(path) {
+            Ok(text) => format!("{} bytes", text.len()),
+            Err(ReadError::Absent) => "absent".to_owned(),
+            Err(ReadError::Other(problem, line)) => format!("{line:?} {problem}"),
+        }
+    }
+
+    #[test]
+    fn only_files_of_text_are_read() {
+        let place = place("kinds");
+        let file = |name: &str, bytes: &[u8]| {
+            let path = place.join(name);
+            File::create(&path).unwrap().write_all(bytes).unwrap();
+            path
+        };
+        assert_eq!(problem(&file("text", b"[a]\nb = c\n")), "10 bytes");
+        assert_eq!(problem(&file("largest", &vec![b'#'; LARGEST])), format!("{LARGEST} bytes"));
+        assert_eq!(
+            problem(&file("larger", &vec![b'#'; LARGEST + 1])),
+            format!("None the file is larger than {LARGEST} bytes")
+        );
+        assert_eq!(
+            problem(&file("latin1", b"[a]\nb = c\nname = b\xfcro\n")),
+            "Some(3) the line is not UTF-8"
+        );
+        assert_eq!(problem(&place.join("nowhere")), "absent");
+        assert_eq!(problem(&place.join("text/below")), "absent");
+        assert_eq!(problem(&place), "None a directory, not a file");
+        assert_eq!(problem(Path::new("/dev/null")), "0 bytes");
+        assert_eq!(problem(Path::new("/dev/zero")), "None a device, not a file");
+        let pipe = place.join("pipe");
+        nix::unistd::mkfifo(&pipe, Mode::S_IRUSR | Mode::S_IWUSR).unwrap();
+        assert_eq!(problem(&pipe), "None a pipe, not a file");
+        fs::remove_dir_all(place).unwrap();
+    }
+}

@@ -135,3 +135,115 @@ fn writable(path: &Path, stat: &Metadata, excuse: u32) -> Result<(), TrustError>
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, DirBuilder, File, Permissions};
+    use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _, chown, symlink};
+
+    use super::*;
+
+    /// A directory of root's with mode 0755 below the sticky temporary directory, removed at the end.
+    struct Place(PathBuf);
+
+    impl Place {
+        /// `None` where the test cannot give files away, with a word about it.
+        fn new(name: &str) -> Option<Self> {
+            if !nix::unistd::geteuid().is_root() {
+                println!("skipped: only root can make files that belong to others");
+                return None;
+            }
+            let path = std::env::temp_dir().join(format!("rolekeeper-trust-{name}-{}", std::process::id()));
+            DirBuilder::new().mode(0o755).create(&path).unwrap();
+            Some(Self(path))
+        }
+
+        fn file(&self, name: &str, mode: u32) -> PathBuf {
+            let path = self.0.join(name);
+            File::create(&path).unwrap();
+            fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+            path
+        }
+
+        fn directory(&self, name: &str, mode: u32) -> PathBuf {
+            let path = self.0.join(name);
+            fs::create_dir(&path).unwrap();
+            fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+            path
+        }
+    }
+
+    impl Drop for Place {
+        fn drop(&mut self) {
+            fs::remove_dir_all(&self.0).unwrap();
+        }
+    }
+
+    fn refused(path: &Path) -> (PathBuf, Reason) {
+        match check(path) {
+            Err(TrustError::Untrusted(Untrusted { path, reason })) => (path, reason),
+            other => panic!("{} gave {other:?}", path.display()),
+        }
+    }
+
+    #[test]
+    fn files_that_others_can_change_are_refused() {
+        let Some(place) = Place::new("files") else { return };
+        for (mode, trusted) in [(0o600, true), (0o644, true), (0o444, true), (0o660, false), (0o602, false)] {
+            let path = place.file(&format!("{mode:o}"), mode);
+            if trusted {
+                assert_eq!(check(&path).unwrap(), path);
+            } else {
+                assert_eq!(refused(&path), (path, Reason::Mode(mode)));
+            }
+        }
+        let theirs = place.file("theirs", 0o600);
+        chown(&theirs, Some(12345), None).unwrap();
+        assert_eq!(refused(&theirs), (theirs, Reason::Owner(12345)));
+    }
+
+    #[test]
+    fn so_are_files_below_directories_that_others_can_change() {
+        let Some(place) = Place::new("parents") else { return };
+        for (name, mode, owner, reason) in [
+            ("open", 0o777, 0, Some(Reason::Mode(0o777))),
+            ("group", 0o770, 0, Some(Reason::Mode(0o770))),
+            ("sticky", 0o1777, 0, None),
+            ("theirs", 0o700, 12345, Some(Reason::Owner(12345))),
+            ("theirs-sticky", 0o1777, 12345, Some(Reason::Owner(12345))),
+        ] {
+            let parent = place.directory(name, mode);
+            let inner = parent.join("inner");
+            DirBuilder::new().mode(0o755).create(&inner).unwrap();
+            let path = place.file(&format!("{name}/inner/config"), 0o600);
+            chown(&parent, Some(owner), None).unwrap();
+            match reason {
+                Some(reason) => assert_eq!(refused(&path), (parent, reason)),
+                None => assert_eq!(check(&path).unwrap(), path),
+            }
+        }
+    }
+
+    #[test]
+    fn links_are_followed_and_their_places_checked() {
+        let Some(place) = Place::new("links") else { return };
+        let real = place.directory("real", 0o755);
+        let file = place.file("real/config", 0o644);
+        let open = place.directory("open", 0o777);
+        symlink("../real/config", open.join("link")).unwrap();
+        assert_eq!(refused(&open.join("link")), (open.clone(), Reason::Mode(0o777)));
+        symlink(&open, place.0.join("way")).unwrap();
+        symlink("way/../real/config", place.0.join("round")).unwrap();
+        assert_eq!(refused(&place.0.join("round")), (open, Reason::Mode(0o777)));
+        symlink("real", place.0.join("straight")).unwrap();
+        assert_eq!(check(&place.0.join("straight/../real/./config")).unwrap(), file);
+        let sticky = place.directory("sticky", 0o1777);
+        symlink(&real, sticky.join("link")).unwrap();
+        assert_eq!(check(&sticky.join("link/config")).unwrap(), file);
+        std::os::unix::fs::lchown(sticky.join("link"), Some(12345), None).unwrap();
+        assert_eq!(refused(&sticky.join("link/config")), (sticky.join("link"), Reason::Owner(12345)));
+        symlink("self", place.0.join("self")).unwrap();
+        assert!(matches!(check(&place.0.join("self")), Err(TrustError::Unreadable(_))));
+        assert!(matches!(check(&place.0.join("real/absent")), Err(TrustError::Unreadable(_))));
+    }
+}

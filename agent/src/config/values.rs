@@ -44,7 +44,11 @@ impl<'a> Setting<'a> {
 
     /// That the value is not allowed: "`key` is `value`, `complaint`".
     pub(crate) fn error(&self, complaint: &'static str, write: &'static str) -> ConfigError {
-        let problem = Problem::Value { key: self.key, value: self.value.to_owned(), complaint, write };
+        let problem = if self.value.contains('\n') {
+            Problem::SeveralLines(self.key.to_owned())
+        } else {
+            Problem::Value { key: self.key, value: self.value.to_owned(), complaint, write }
+        };
         ConfigError::new(self.place.clone(), problem)
     }
 
