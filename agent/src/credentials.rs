@@ -63,3 +63,63 @@ pub struct IssuedCredentials {
     /// The twelve-digit account they belong to, where the issuer tells.
     pub account_id: Option<String>,
 }
+
+/// Credentials as a service sent them, before anybody has looked at them.
+pub mod unchecked {
+    use super::{Credentials, IssuedCredentials, Secret};
+    use crate::timestamp::parse_rfc3339;
+
+    /// The members of a reply, borrowed from it.
+    #[derive(Clone, Copy)]
+    pub struct UncheckedCredentials<'a> {
+        /// `AccessKeyId`
+        pub access_key_id: Option<&'a str>,
+        /// `SecretAccessKey`
+        pub secret_access_key: Option<&'a str>,
+        /// `SessionToken`, or `Token` in IMDS
+        pub session_token: Option<&'a str>,
+        /// `Expiration`
+        pub expiration: Option<&'a str>,
+        /// `AccountId`
+        pub account_id: Option<&'a str>,
+    }
+
+    impl std::fmt::Debug for UncheckedCredentials<'_> {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("UncheckedCredentials")
+        }
+    }
+
+    impl UncheckedCredentials<'_> {
+        /// Takes the values over where all that temporary credentials need is there and every part can be
+        /// written into an INI file, an environment file and a header without quoting.
+        ///
+        /// # Errors
+        ///
+        /// What is wrong, in words that fit behind "answered with".
+        pub fn check(&self) -> Result<IssuedCredentials, &'static str> {
+            let part = |value: Option<&str>, problem| match value {
+                Some(text) if is_plain(text.trim()) => Ok(text.trim().to_owned()),
+                _ => Err(problem),
+            };
+            let access_key_id = part(self.access_key_id, "no usable access key id")?;
+            let secret = Secret::new(part(self.secret_access_key, "no usable secret access key")?);
+            let session_token = Secret::new(part(self.session_token, "no usable session token")?);
+            let expiration = self.expiration.and_then(parse_rfc3339).ok_or("no usable expiration")?;
+            let account_id = self.account_id.filter(|id| is_account_id(id)).map(str::to_owned);
+            let credentials =
+                Credentials { access_key_id, secret_access_key: secret, session_token: Some(session_token) };
+            Ok(IssuedCredentials { credentials, expiration: Some(expiration), account_id })
+        }
+    }
+
+    /// Not empty, and only characters that no reader of our files treats specially: the Go SDK cuts INI values
+    /// at `#` and `;`, shells and systemd interpret quotes, `$` and backslashes.
+    fn is_plain(text: &str) -> bool {
+        !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"'`\\$#;".contains(&byte))
+    }
+
+    fn is_account_id(text: &str) -> bool {
+        text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit())
+    }
+}

@@ -1,5 +1,23 @@
 //! rolekeeper: keeps AWS role credentials fresh on a host.
 
+pub mod chain;
+pub mod cli;
+pub mod clock;
+pub mod command;
 pub mod config;
 pub mod credentials;
+pub mod disposition;
+pub mod encode;
 pub mod environment;
+pub mod error;
+pub mod fingerprint;
+pub mod host;
+pub mod json;
+pub mod output;
+pub mod refresh;
+pub mod retry;
+pub mod schedule;
+pub mod source;
+pub mod sts;
+pub mod timestamp;
+pub mod transport;

@@ -44,13 +44,14 @@ impl fmt::Display for Location {
 /// Why a configuration, or one of its profiles, cannot be used.
 ///
 /// `Display` gives the place and what is wrong in one line, [`ConfigError::advice`] what to write instead.
-pub struct ConfigError(Box<(Location, Problem)>);
+#[derive(Clone)]
+pub struct ConfigError(Arc<(Location, Problem)>);
 
 impl ConfigError {
     /// States `problem` at `location`.
     #[must_use]
     pub fn new(location: Location, problem: Problem) -> Self {
-        Self(Box::new((location, problem)))
+        Self(Arc::new((location, problem)))
     }
 
     /// Where it is.

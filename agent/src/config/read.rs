@@ -1,12 +1,12 @@
 //! Reads one file whole: bounded, never waiting for a pipe, into memory that is wiped. Knows nothing of its content
 //! beyond being text.
 
-use std::fs::File;
+use std::fs::OpenOptions;
 use std::io::{self, Read};
+use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
-use rustix::fs::{FileType, Mode, OFlags};
-use rustix::io::Errno;
+use nix::fcntl::OFlag;
 use zeroize::Zeroizing;
 
 use super::problem::Problem;
@@ -34,26 +34,29 @@ pub(crate) fn read_text(path: &Path) -> Result<Zeroizing<String>, ReadError> {
         return Ok(Zeroizing::default());
     }
     // Without NONBLOCK, opening a FIFO would wait for its writer.
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let file = rustix::fs::open(path, flags, Mode::empty()).map_err(|cause| {
-        if matches!(cause, Errno::NOENT | Errno::NOTDIR) {
+    let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+    let opened = OpenOptions::new().read(true).custom_flags(flags.bits()).open(path);
+    let mut file = opened.map_err(|cause| {
+        if matches!(cause.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) {
             ReadError::Absent
         } else {
-            Problem::Unreadable(cause.into()).into()
+            Problem::Unreadable(cause).into()
         }
     })?;
-    let stat = rustix::fs::fstat(&file).map_err(|cause| Problem::Unreadable(cause.into()))?;
-    let kind = FileType::from_raw_mode(stat.st_mode);
-    if kind != FileType::RegularFile {
-        let kinds = [(FileType::Directory, "a directory"), (FileType::Fifo, "a pipe")];
-        let name = kinds.iter().find(|(other, _)| *other == kind).map_or("a device", |(_, name)| name);
+    let metadata = file.metadata().map_err(Problem::Unreadable)?;
+    let kind = metadata.file_type();
+    if !kind.is_file() {
+        let name = match (kind.is_dir(), kind.is_fifo()) {
+            (true, _) => "a directory",
+            (_, true) => "a pipe",
+            _ => "a device",
+        };
         return Err(Problem::NotAFile(name).into());
     }
-    let size = usize::try_from(stat.st_size).unwrap_or(usize::MAX);
+    let size = usize::try_from(metadata.len()).unwrap_or(usize::MAX);
     if size > LARGEST {
         return Err(Problem::TooLarge(LARGEST).into());
     }
-    let mut file = File::from(file);
     // One allocation of the final size: a growing buffer would leave copies behind that nobody wipes.
     let mut buffer = Zeroizing::new(vec![0; LARGEST.min(size.saturating_add(4096)).saturating_add(1)]);
     let mut filled = 0_usize;
@@ -81,7 +84,7 @@ pub(crate) fn read_text(path: &Path) -> Result<Zeroizing<String>, ReadError> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::fs::{self, File};
     use std::io::Write as _;
     use std::path::PathBuf;
 
@@ -125,7 +128,7 @@ mod tests {
         assert_eq!(problem(Path::new("/dev/null")), "0 bytes");
         assert_eq!(problem(Path::new("/dev/zero")), "None a device, not a file");
         let pipe = place.join("pipe");
-        rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, Mode::RUSR | Mode::WUSR).unwrap();
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
         assert_eq!(problem(&pipe), "None a pipe, not a file");
         fs::remove_dir_all(place).unwrap();
     }

@@ -4,10 +4,10 @@
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::fmt;
+use std::fs::Metadata;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path, PathBuf};
-
-use rustix::fs::{FileType, Stat};
 
 use super::error::Shown;
 
@@ -80,14 +80,14 @@ pub(crate) fn check(path: &Path) -> Result<PathBuf, TrustError> {
         }
         let next = here.join(&part);
         let stat = status(&next)?;
-        let kind = FileType::from_raw_mode(stat.st_mode);
-        if stat.st_uid != 0 {
-            return Err(TrustError::Untrusted(Untrusted { path: next, reason: Reason::Owner(stat.st_uid) }));
+        let kind = stat.file_type();
+        if stat.uid() != 0 {
+            return Err(TrustError::Untrusted(Untrusted { path: next, reason: Reason::Owner(stat.uid()) }));
         }
-        if kind == FileType::Symlink {
+        if kind.is_symlink() {
             links = links.saturating_add(1);
             if links > MOST_LINKS {
-                return Err(TrustError::Unreadable(rustix::io::Errno::LOOP.into()));
+                return Err(TrustError::Unreadable(nix::errno::Errno::ELOOP.into()));
             }
             let target = std::fs::read_link(&next).map_err(TrustError::Unreadable)?;
             if target.is_absolute() {
@@ -98,7 +98,7 @@ pub(crate) fn check(path: &Path) -> Result<PathBuf, TrustError> {
             }
             continue;
         }
-        if kind == FileType::Directory {
+        if kind.is_dir() {
             directory(&next, &stat)?;
         } else {
             writable(&next, &stat, 0)?;
@@ -114,23 +114,23 @@ fn parts(path: &Path) -> impl Iterator<Item = OsString> + '_ {
         .map(|part| part.as_os_str().to_owned())
 }
 
-fn status(path: &Path) -> Result<Stat, TrustError> {
-    rustix::fs::lstat(path).map_err(|cause| TrustError::Unreadable(cause.into()))
+fn status(path: &Path) -> Result<Metadata, TrustError> {
+    std::fs::symlink_metadata(path).map_err(TrustError::Unreadable)
 }
 
-fn directory(path: &Path, stat: &Stat) -> Result<(), TrustError> {
-    if stat.st_uid != 0 {
+fn directory(path: &Path, stat: &Metadata) -> Result<(), TrustError> {
+    if stat.uid() != 0 {
         return Err(TrustError::Untrusted(Untrusted {
             path: path.to_owned(),
-            reason: Reason::Owner(stat.st_uid),
+            reason: Reason::Owner(stat.uid()),
         }));
     }
     writable(path, stat, STICKY)
 }
 
-fn writable(path: &Path, stat: &Stat, excuse: u32) -> Result<(), TrustError> {
-    if stat.st_mode & GROUP_OR_OTHERS_WRITE != 0 && stat.st_mode & excuse == 0 {
-        let reason = Reason::Mode(stat.st_mode & 0o7777);
+fn writable(path: &Path, stat: &Metadata, excuse: u32) -> Result<(), TrustError> {
+    if stat.mode() & GROUP_OR_OTHERS_WRITE != 0 && stat.mode() & excuse == 0 {
+        let reason = Reason::Mode(stat.mode() & 0o7777);
         return Err(TrustError::Untrusted(Untrusted { path: path.to_owned(), reason }));
     }
     Ok(())
@@ -149,7 +149,7 @@ mod tests {
     impl Place {
         /// `None` where the test cannot give files away, with a word about it.
         fn new(name: &str) -> Option<Self> {
-            if !rustix::process::geteuid().is_root() {
+            if !nix::unistd::geteuid().is_root() {
                 println!("skipped: only root can make files that belong to others");
                 return None;
             }

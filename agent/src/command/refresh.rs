@@ -1,0 +1,90 @@
+//! `refresh`: one batch; silent where nobody has to act.
+
+use std::time::Duration;
+
+use log::{info, warn};
+
+use super::{Context, complain};
+use crate::error::{Error, exit_code};
+use crate::output::OutputError;
+use crate::refresh::{Keeper, Outcome, Report, Reuse};
+use crate::timestamp::Rfc3339Seconds;
+
+pub(super) fn run(
+    context: &Context<'_>,
+    profiles: &[String],
+    force: bool,
+    splay: Duration,
+) -> Result<u8, Error> {
+    // The configuration is read first: a mistake in it should not take a splay to show.
+    let config = context.load_config()?;
+    let selected = config.select(profiles)?;
+    if selected.is_empty() {
+        return Err(Error::NoProfile { known: Vec::new() });
+    }
+    let facts = context.facts(&config)?;
+    if !splay.is_zero() {
+        context.host.clock.pause(context.host.jitter.duration_up_to(splay));
+    }
+    let keeper = Keeper::open(context.host, &config, &facts)?;
+    let reuse = if force { Reuse::Nothing } else { Reuse::Fresh };
+    let batch = keeper.refresh(&selected, reuse);
+    Ok(conclude(&batch?))
+}
+
+/// Reports what somebody has to act on, and finds the exit code.
+fn conclude(report: &Report) -> u8 {
+    let mut worst: Option<&Error> = None;
+    let mut below_margin = false;
+    for (profile, outcome) in report {
+        match outcome {
+            Outcome::Kept => info!("profile `{profile}`: still fresh"),
+            Outcome::Refreshed { expiration: Some(expiration) } => {
+                info!("profile `{profile}`: refreshed, valid until {}", Rfc3339Seconds(*expiration));
+            }
+            Outcome::Refreshed { expiration: None } => info!("profile `{profile}`: published"),
+            // A mistake in the configuration does not pass, however long the old credentials live.
+            Outcome::Failed { error, remaining: Some(left), margin }
+                if left > margin && !matches!(error, Error::Config(_)) =>
+            {
+                warn!(
+                    "{}; the published credentials last for {} more seconds",
+                    error.with_causes(),
+                    left.whole_seconds()
+                );
+            }
+            Outcome::Failed { error, remaining: Some(left), .. }
+                if left.is_positive() && !matches!(error, Error::Config(_)) =>
+            {
+                complain(error);
+                below_margin = true;
+            }
+            Outcome::Failed { error, .. } => {
+                complain(error);
+                if worst.is_none_or(|worst| worst.disposition() < error.disposition()) {
+                    worst = Some(error);
+                }
+            }
+        }
+    }
+    match worst {
+        Some(error) => error.exit_code(),
+        None if below_margin => exit_code::TEMPORARY,
+        None => exit_code::OK,
+    }
+}
+
+/// Opens the output directory for a command that is not about refreshing; where it is not this user's, that is no
+/// error but the sign that this user only reads.
+pub(super) fn is_for_readers(error: &OutputError) -> bool {
+    match error {
+        OutputError::ForeignDirectory { .. } | OutputError::NoDirectory => true,
+        OutputError::Io { cause, .. } => matches!(
+            cause.kind(),
+            std::io::ErrorKind::PermissionDenied
+                | std::io::ErrorKind::ReadOnlyFilesystem
+                | std::io::ErrorKind::NotFound
+        ),
+        OutputError::NotADirectory(_) | OutputError::Locked(_) => false,
+    }
+}

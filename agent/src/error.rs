@@ -1,0 +1,201 @@
+//! The errors of a whole command: what is said, what is advised, and the exit code. The one place that prints
+//! chains of causes.
+
+use std::error::Error as StdError;
+use std::fmt;
+
+use crate::chain::ChainError;
+use crate::cli::UsageError;
+use crate::config::ConfigError;
+use crate::disposition::Disposition;
+use crate::output::OutputError;
+
+/// Exit codes after sysexits.h; the ones that the agent uses.
+pub mod exit_code {
+    /// Everything went well, or as well as it needs to.
+    pub const OK: u8 = 0;
+    /// `EX_USAGE`: the command line does not make sense.
+    pub const USAGE: u8 = 64;
+    /// `EX_UNAVAILABLE`: there are no valid credentials, and none can be had here.
+    pub const UNAVAILABLE: u8 = 69;
+    /// `EX_SOFTWARE`: a mistake of ours.
+    pub const SOFTWARE: u8 = 70;
+    /// `EX_CANTCREAT`: files cannot be written.
+    pub const CANNOT_CREATE: u8 = 73;
+    /// `EX_TEMPFAIL`: the network or a service; trying again may help.
+    pub const TEMPORARY: u8 = 75;
+    /// `EX_NOPERM`: AWS denied it.
+    pub const NO_PERMISSION: u8 = 77;
+    /// `EX_CONFIG`: the configuration has to change.
+    pub const CONFIGURATION: u8 = 78;
+    /// The command of `exec` is there and cannot be run, as shells say it.
+    pub const CANNOT_EXECUTE: u8 = 126;
+    /// The command of `exec` does not exist, as shells say it.
+    pub const COMMAND_NOT_FOUND: u8 = 127;
+}
+
+impl Disposition {
+    /// The exit code for an error of this kind.
+    #[must_use]
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Self::Retry => exit_code::TEMPORARY,
+            Self::Refused => exit_code::NO_PERMISSION,
+            Self::Misconfigured => exit_code::CONFIGURATION,
+            Self::Local => exit_code::CANNOT_CREATE,
+            Self::Broken => exit_code::SOFTWARE,
+        }
+    }
+}
+
+/// Why a command, or one profile of it, failed.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// The command line.
+    Usage(UsageError),
+    /// The configuration.
+    Config(ConfigError),
+    /// The chain of a profile.
+    Chain {
+        /// The profile.
+        profile: String,
+        /// Why.
+        cause: Box<ChainError>,
+    },
+    /// A file.
+    Output(OutputError),
+    /// There is no profile to speak of.
+    NoProfile {
+        /// The names to choose from.
+        known: Vec<String>,
+    },
+    /// No valid credentials are published, and none can be had here.
+    NothingPublished {
+        /// The profile.
+        profile: String,
+        /// Why, in words that follow a colon.
+        reason: String,
+    },
+    /// No status was left by any refresh.
+    NoStatus,
+    /// The command of `exec` cannot be run.
+    Execute {
+        /// The command.
+        command: String,
+        /// Why.
+        cause: std::io::Error,
+    },
+    /// Standard output cannot be written.
+    Stdout(std::io::Error),
+}
+
+impl Error {
+    /// The exit code that tells scripts what kind of error this is.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Usage(_) | Self::NoProfile { .. } => exit_code::USAGE,
+            Self::Config(_) => exit_code::CONFIGURATION,
+            Self::Chain { cause, .. } => cause.disposition().exit_code(),
+            Self::Output(_) => exit_code::CANNOT_CREATE,
+            Self::NothingPublished { .. } | Self::NoStatus => exit_code::UNAVAILABLE,
+            Self::Execute { cause, .. } if cause.kind() == std::io::ErrorKind::NotFound => {
+                exit_code::COMMAND_NOT_FOUND
+            }
+            Self::Execute { .. } => exit_code::CANNOT_EXECUTE,
+            Self::Stdout(_) => exit_code::CANNOT_CREATE,
+        }
+    }
+
+    /// What kind of error it is, for status and schedule.
+    #[must_use]
+    pub fn disposition(&self) -> Disposition {
+        match self {
+            Self::Chain { cause, .. } => cause.disposition(),
+            Self::Output(_) | Self::Stdout(_) | Self::Execute { .. } => Disposition::Local,
+            Self::Usage(_) | Self::Config(_) | Self::NoProfile { .. } => Disposition::Misconfigured,
+            Self::NothingPublished { .. } | Self::NoStatus => Disposition::Retry,
+        }
+    }
+
+    /// At most one sentence for the operator.
+    #[must_use]
+    pub fn advice(&self) -> Option<String> {
+        match self {
+            Self::Config(cause) => cause.advice(),
+            Self::Chain { cause, .. } => cause.advice(),
+            Self::Output(cause) => cause.advice(),
+            Self::NoProfile { known } if known.is_empty() => {
+                Some("write a profile with role_arn into the configuration".to_owned())
+            }
+            Self::NoProfile { known } => Some(format!("name one, or set AWS_PROFILE: {}", known.join(", "))),
+            Self::NoStatus => {
+                Some("run `rolekeeper refresh` first, or name the directory with --output-dir".to_owned())
+            }
+            Self::Usage(_) | Self::NothingPublished { .. } | Self::Execute { .. } | Self::Stdout(_) => None,
+        }
+    }
+
+    /// The error and all its causes, joined by colons.
+    #[must_use]
+    pub fn with_causes(&self) -> String {
+        let mut text = self.to_string();
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            text.push_str(": ");
+            text.push_str(&error.to_string());
+            cause = error.source();
+        }
+        text
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Usage(cause) => cause.fmt(f),
+            Self::Config(cause) => cause.fmt(f),
+            Self::Output(cause) => cause.fmt(f),
+            Self::Chain { profile, .. } => write!(f, "profile `{profile}`"),
+            Self::NoProfile { .. } => f.write_str("no profile is named"),
+            Self::NothingPublished { profile, reason } => {
+                write!(f, "profile `{profile}` has no valid credentials: {reason}")
+            }
+            Self::NoStatus => f.write_str("no refresh has left a status"),
+            Self::Execute { command, .. } => write!(f, "cannot run `{command}`"),
+            Self::Stdout(_) => f.write_str("cannot write to standard output"),
+        }
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match self {
+            Self::Usage(cause) => cause.source(),
+            Self::Config(cause) => cause.source(),
+            Self::Output(cause) => cause.source(),
+            Self::Chain { cause, .. } => Some(cause.as_ref()),
+            Self::Execute { cause, .. } | Self::Stdout(cause) => Some(cause),
+            Self::NoProfile { .. } | Self::NothingPublished { .. } | Self::NoStatus => None,
+        }
+    }
+}
+
+impl From<UsageError> for Error {
+    fn from(cause: UsageError) -> Self {
+        Self::Usage(cause)
+    }
+}
+
+impl From<ConfigError> for Error {
+    fn from(cause: ConfigError) -> Self {
+        Self::Config(cause)
+    }
+}
+
+impl From<OutputError> for Error {
+    fn from(cause: OutputError) -> Self {
+        Self::Output(cause)
+    }
+}

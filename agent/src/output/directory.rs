@@ -1,0 +1,374 @@
+//! Directories of the agent's own and the atomic replacement of files in them: the only place that creates,
+//! renames or removes files. Everything goes through one open handle of the directory, so that a parent that is
+//! swapped in between changes nothing.
+
+use std::ffi::{CString, OsStr};
+use std::fs::File;
+use std::io::{self, Read as _, Write as _};
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, fchown};
+use std::path::{Path, PathBuf};
+
+use log::debug;
+use nix::dir::Dir;
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, OFlag, openat, renameat};
+use nix::sys::stat::{FileStat, Mode, fstatat, mkdirat};
+use nix::unistd::{UnlinkatFlags, geteuid, unlinkat};
+use zeroize::Zeroizing;
+
+use super::error::{OutputError, Step};
+
+/// Temporaries carry this ending; nothing else that we write does.
+const TEMPORARY: &str = ".rolekeeper-tmp";
+/// Longer files are none of ours.
+const MAX_FILE: u64 = 16 * 1024 * 1024;
+
+/// Owner, group and mode of a published file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attributes {
+    /// The owner, where it is not the agent's user.
+    pub owner: Option<u32>,
+    /// The group, where it is not the agent's group.
+    pub group: Option<u32>,
+    /// The permission bits.
+    pub mode: u32,
+}
+
+impl Attributes {
+    /// Readable by the agent's user alone.
+    pub const PRIVATE: Self = Self { owner: None, group: None, mode: 0o600 };
+}
+
+/// Whether a replaced file has to survive a power loss.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// The content is on the disk before the name is, and the name before we go on.
+    Synced,
+    /// Only atomic: for files that the next run writes again anyway.
+    Renamed,
+}
+
+/// What a replacement did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replacement {
+    /// The file held these bytes, with these attributes.
+    Unchanged,
+    /// The file was replaced.
+    Written,
+}
+
+/// An open directory that belongs to the agent.
+#[derive(Debug)]
+pub struct Directory {
+    handle: OwnedFd,
+    path: PathBuf,
+}
+
+impl Directory {
+    /// Opens the directory at the top of everything published, creating it and its parents where they are
+    /// missing, and gives it `mode` where it is ours. A directory of root's serves an agent that may write
+    /// there, as a mounted volume of a container does; somebody else's is refused, because its owner could
+    /// swap what lies in it.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be created or opened, or belongs to somebody else.
+    pub fn open_top(path: &Path, mode: u32) -> Result<Self, OutputError> {
+        match std::fs::symlink_metadata(path) {
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => create_with_parents(path, mode)?,
+            _ => {}
+        }
+        let handle = File::open(path).map_err(|cause| OutputError::io(Step::Open, path, cause))?;
+        let metadata = handle.metadata().map_err(|cause| OutputError::io(Step::Open, path, cause))?;
+        let directory = Self { handle: handle.into(), path: path.to_owned() };
+        if !metadata.is_dir() {
+            return Err(OutputError::NotADirectory(path.to_owned()));
+        }
+        let us = geteuid().as_raw();
+        if metadata.uid() == us {
+            directory.set_mode(metadata.mode(), mode)?;
+        } else if metadata.uid() != 0 {
+            return Err(OutputError::ForeignDirectory { path: path.to_owned(), owner: metadata.uid() });
+        }
+        Ok(directory)
+    }
+
+    /// Opens a directory that only reading is intended in, whoever owns it.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be opened.
+    pub fn open_to_read(path: &Path) -> io::Result<Self> {
+        Ok(Self { handle: File::open(path)?.into(), path: path.to_owned() })
+    }
+
+    /// Opens the subdirectory `name`, creating it where it is missing, and gives it `mode`. What a crash left
+    /// in it is swept.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be created or opened, or does not belong to the agent.
+    pub fn subdirectory(&self, name: &str, mode: u32) -> Result<Self, OutputError> {
+        let path = self.path.join(name);
+        let failed = |cause: Errno| OutputError::io(Step::CreateDirectory, &path, cause.into());
+        let created = match mkdirat(&self.handle, name, Mode::from_bits_truncate(mode)) {
+            Ok(()) => true,
+            Err(Errno::EEXIST) => false,
+            Err(cause) => return Err(failed(cause)),
+        };
+        let flags = OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_RDONLY;
+        let handle = openat(&self.handle, name, flags, Mode::empty())
+            .map_err(|cause| OutputError::io(Step::Open, &path, cause.into()))?;
+        let found = nix::sys::stat::fstat(&handle).map_err(failed)?;
+        if found.st_uid != geteuid().as_raw() {
+            return Err(OutputError::ForeignDirectory { path, owner: found.st_uid });
+        }
+        let directory = Self { handle, path };
+        directory.set_mode(found.st_mode, mode)?;
+        if !created {
+            directory.sweep()?;
+        }
+        Ok(directory)
+    }
+
+    /// Where the directory is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Reads the regular file `name`; `None` where there is none.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read, or is no regular file of a sane size.
+    pub fn read(&self, name: &str) -> io::Result<Option<Zeroizing<Vec<u8>>>> {
+        Ok(self.read_with_metadata(name)?.map(|(bytes, _)| bytes))
+    }
+
+    fn read_with_metadata(&self, name: &str) -> io::Result<Option<(Zeroizing<Vec<u8>>, std::fs::Metadata)>> {
+        // Without O_NONBLOCK, a FIFO that somebody put in place would hold us for ever.
+        let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
+        let handle = match openat(&self.handle, name, flags, Mode::empty()) {
+            Ok(handle) => handle,
+            Err(Errno::ENOENT) => return Ok(None),
+            Err(cause) => return Err(cause.into()),
+        };
+        let mut file = File::from(handle);
+        let metadata = file.metadata()?;
+        if !metadata.is_file() || metadata.len() > MAX_FILE {
+            return Err(io::Error::other("not a regular file of a sane size"));
+        }
+        let size = usize::try_from(metadata.len()).unwrap_or_default();
+        let mut bytes = Zeroizing::new(Vec::with_capacity(size.saturating_add(1)));
+        file.read_to_end(&mut bytes)?;
+        Ok(Some((bytes, metadata)))
+    }
+
+    /// Whether the regular file `name` is there with these attributes.
+    #[must_use]
+    pub fn holds(&self, name: &str, attributes: Attributes) -> bool {
+        fstatat(&self.handle, name, AtFlags::AT_SYMLINK_NOFOLLOW).is_ok_and(|found| {
+            is_regular(&found) && attributes.matches(found.st_mode, found.st_uid, found.st_gid)
+        })
+    }
+
+    /// Replaces the file `name` by one that holds `bytes`, so that a reader sees the old file or the new one,
+    /// whole, with its final owner and mode, at any instant. Bytes that are there already are not written.
+    ///
+    /// # Errors
+    ///
+    /// When a step fails; the old file is then still in place, and nothing of the new one is left.
+    pub fn replace(
+        &self,
+        name: &str,
+        bytes: &[u8],
+        attributes: Attributes,
+        durability: Durability,
+    ) -> Result<Replacement, OutputError> {
+        if let Ok(Some((current, metadata))) = self.read_with_metadata(name)
+            && current.as_slice() == bytes
+            && attributes.matches(metadata.mode(), metadata.uid(), metadata.gid())
+        {
+            return Ok(Replacement::Unchanged);
+        }
+        let temporary = format!(".{name}{TEMPORARY}");
+        let written = self.write_temporary(&temporary, bytes, attributes, durability).and_then(|()| {
+            renameat(&self.handle, temporary.as_str(), &self.handle, name)
+                .map_err(|cause| OutputError::io(Step::Rename, &self.path.join(name), cause.into()))
+        });
+        if let Err(error) = written {
+            // The first error is the one that matters; a temporary that stays is swept by the next run.
+            if let Err(leftover) = self.remove(&temporary) {
+                debug!("{leftover}");
+            }
+            return Err(error);
+        }
+        if durability == Durability::Synced {
+            self.sync()?;
+        }
+        Ok(Replacement::Written)
+    }
+
+    fn write_temporary(
+        &self,
+        temporary: &str,
+        bytes: &[u8],
+        attributes: Attributes,
+        durability: Durability,
+    ) -> Result<(), OutputError> {
+        let path = self.path.join(temporary);
+        let failed = |step| {
+            let path = &path;
+            move |cause: io::Error| OutputError::io(step, path, cause)
+        };
+        let handle = self.create(temporary).map_err(failed(Step::Create))?;
+        let mut file = File::from(handle);
+        // The owner is set before the content and the name exist. In another order there is an instant at which
+        // a reader is refused, or one who must not read can.
+        if attributes.owner.is_some() || attributes.group.is_some() {
+            fchown(&file, attributes.owner, attributes.group).map_err(failed(Step::ChangeOwner))?;
+        }
+        file.set_permissions(std::fs::Permissions::from_mode(attributes.mode))
+            .map_err(failed(Step::ChangeMode))?;
+        file.write_all(bytes).map_err(failed(Step::Write))?;
+        if durability == Durability::Synced {
+            file.sync_all().map_err(failed(Step::Sync))?;
+        }
+        // Dropping a File loses the error of close(2), which is where a full quota shows on network file systems.
+        nix::unistd::close(OwnedFd::from(file)).map_err(|cause| failed(Step::Close)(cause.into()))
+    }
+
+    /// A temporary of a run that crashed has the same name: it is removed, once.
+    fn create(&self, temporary: &str) -> io::Result<OwnedFd> {
+        let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_WRONLY | OFlag::O_CLOEXEC;
+        let mode = Mode::S_IRUSR | Mode::S_IWUSR;
+        match openat(&self.handle, temporary, flags, mode) {
+            Err(Errno::EEXIST) => {
+                unlinkat(&self.handle, temporary, UnlinkatFlags::NoRemoveDir)?;
+                Ok(openat(&self.handle, temporary, flags, mode)?)
+            }
+            other => Ok(other?),
+        }
+    }
+
+    fn sync(&self) -> Result<(), OutputError> {
+        nix::unistd::fsync(&self.handle)
+            .map_err(|cause| OutputError::io(Step::SyncDirectory, &self.path, cause.into()))
+    }
+
+    /// Opens the lock file `name`, creating it where it is missing.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be opened.
+    pub fn lock_file(&self, name: &str) -> Result<File, OutputError> {
+        let flags = OFlag::O_CREAT | OFlag::O_NOFOLLOW | OFlag::O_RDWR | OFlag::O_CLOEXEC;
+        openat(&self.handle, name, flags, Mode::S_IRUSR | Mode::S_IWUSR)
+            .map(File::from)
+            .map_err(|cause| OutputError::io(Step::Open, &self.path.join(name), cause.into()))
+    }
+
+    /// The names of all entries.
+    ///
+    /// # Errors
+    ///
+    /// When the directory cannot be read.
+    pub fn entries(&self) -> Result<Vec<String>, OutputError> {
+        let failed = |cause: Errno| OutputError::io(Step::List, &self.path, cause.into());
+        let flags = OFlag::O_DIRECTORY | OFlag::O_RDONLY | OFlag::O_CLOEXEC;
+        let mut listing = Dir::openat(&self.handle, ".", flags, Mode::empty()).map_err(failed)?;
+        let mut names = Vec::new();
+        for entry in listing.iter() {
+            let entry = entry.map_err(failed)?;
+            let name = OsStr::from_bytes(entry.file_name().to_bytes());
+            if let Some(text) = name.to_str().filter(|text| !matches!(*text, "." | "..")) {
+                names.push(text.to_owned());
+            }
+        }
+        Ok(names)
+    }
+
+    /// Removes the temporaries that a crash left.
+    ///
+    /// # Errors
+    ///
+    /// When the directory cannot be read, or a temporary not removed.
+    pub fn sweep(&self) -> Result<(), OutputError> {
+        for name in self.entries()? {
+            if name.starts_with('.') && name.ends_with(TEMPORARY) {
+                self.remove(&name)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes the file `name`, where it is there.
+    ///
+    /// # Errors
+    ///
+    /// When it is there and stays.
+    pub fn remove(&self, name: &str) -> Result<(), OutputError> {
+        match unlinkat(&self.handle, name, UnlinkatFlags::NoRemoveDir) {
+            Ok(()) | Err(Errno::ENOENT) => Ok(()),
+            Err(cause) => Err(OutputError::io(Step::Remove, &self.path.join(name), cause.into())),
+        }
+    }
+
+    /// Removes the subdirectory `name` and the files in it.
+    ///
+    /// # Errors
+    ///
+    /// When it is there and stays, for instance because it holds another directory.
+    pub fn remove_subdirectory(&self, name: &str) -> Result<(), OutputError> {
+        let path = self.path.join(name);
+        let flags = OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_RDONLY;
+        let handle = match openat(&self.handle, name, flags, Mode::empty()) {
+            Ok(handle) => handle,
+            Err(Errno::ENOENT) => return Ok(()),
+            Err(cause) => return Err(OutputError::io(Step::Open, &path, cause.into())),
+        };
+        let directory = Self { handle, path };
+        for entry in directory.entries()? {
+            directory.remove(&entry)?;
+        }
+        match unlinkat(&self.handle, name, UnlinkatFlags::RemoveDir) {
+            Ok(()) | Err(Errno::ENOENT) => Ok(()),
+            Err(cause) => Err(OutputError::io(Step::Remove, &directory.path, cause.into())),
+        }
+    }
+
+    fn set_mode(&self, current: u32, wanted: u32) -> Result<(), OutputError> {
+        if current & 0o7777 == wanted {
+            return Ok(());
+        }
+        nix::sys::stat::fchmod(self.handle.as_fd(), Mode::from_bits_truncate(wanted))
+            .map_err(|cause| OutputError::io(Step::ChangeMode, &self.path, cause.into()))
+    }
+}
+
+impl Attributes {
+    fn matches(self, mode: u32, owner: u32, group: u32) -> bool {
+        mode & 0o7777 == self.mode
+            && owner == self.owner.unwrap_or_else(|| geteuid().as_raw())
+            && self.group.is_none_or(|wanted| wanted == group)
+    }
+}
+
+fn is_regular(found: &FileStat) -> bool {
+    found.st_mode & 0o170_000 == 0o100_000
+}
+
+fn create_with_parents(path: &Path, mode: u32) -> Result<(), OutputError> {
+    let failed = |cause| OutputError::io(Step::CreateDirectory, path, cause);
+    if let Some(parent) = path.parent() {
+        std::fs::create_dir_all(parent).map_err(failed)?;
+    }
+    let name = CString::new(path.as_os_str().as_bytes()).map_err(|cause| failed(cause.into()))?;
+    match nix::unistd::mkdir(name.as_c_str(), Mode::from_bits_truncate(mode)) {
+        Ok(()) | Err(Errno::EEXIST) => Ok(()),
+        Err(cause) => Err(failed(cause.into())),
+    }
+}

@@ -1,0 +1,11 @@
+//! Publishing: what goes into which file, and how a file is replaced. Knows nothing of AWS calls or schedules.
+
+pub mod directory;
+mod error;
+pub mod names;
+pub mod place;
+pub mod profile_files;
+pub mod render;
+pub mod state;
+
+pub use error::{OutputError, Step};

@@ -1,0 +1,302 @@
+//! What the agent remembers of each profile between two runs: never a secret, in a directory that nobody else
+//! can enter. Freshness is decided from here and never from a file that a consumer could have changed.
+//! A record that cannot be read counts as absent.
+
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+use time::OffsetDateTime;
+
+use super::OutputError;
+use super::directory::{Attributes, Directory, Durability};
+use super::names::file_name;
+use crate::timestamp::{Rfc3339Seconds, parse_rfc3339};
+
+/// Records of another version count as absent.
+const VERSION: u64 = 1;
+const KEY_FILE: &str = "key";
+const KEY_LENGTH: usize = 32;
+
+/// What is remembered of the credentials that were published last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Published {
+    /// The keyed fingerprint of the configuration that they were obtained with.
+    pub fingerprint: String,
+    /// The keyed digest of the published `credentials.json`.
+    pub digest: String,
+    /// Counts the sets of credentials of this profile.
+    pub generation: u64,
+    /// When they were issued.
+    pub issued: OffsetDateTime,
+    /// When they expire, as published.
+    pub expiration: Option<OffsetDateTime>,
+    /// When the instance's credentials really expired, where the published expiration is an extended one.
+    pub real_expiration: Option<OffsetDateTime>,
+    /// When they are due for a refresh.
+    pub due: Option<OffsetDateTime>,
+    /// The access key id.
+    pub access_key_id: String,
+    /// The region that was written beside them.
+    pub region: Option<String>,
+}
+
+/// What is remembered of a refresh that failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// When it failed last.
+    pub at: OffsetDateTime,
+    /// The error with its causes.
+    pub message: String,
+    /// What to do about it.
+    pub advice: Option<String>,
+    /// The kind of error.
+    pub disposition: String,
+    /// How often in a row.
+    pub count: u64,
+}
+
+/// A duration that STS did not grant, remembered so that it is not asked for again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReducedDuration {
+    /// The role.
+    pub role_arn: String,
+    /// `duration_seconds` as configured.
+    pub configured: u32,
+    /// The seconds that were granted.
+    pub effective: u32,
+}
+
+/// The record of one profile.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Record {
+    /// The profile's name.
+    pub profile: String,
+    /// The configuration file that the profile comes from; empty for the command line.
+    pub config: String,
+    /// The credentials that are published.
+    pub published: Option<Published>,
+    /// The failure of the last refresh, where it failed.
+    pub failure: Option<Failure>,
+    /// Durations that were reduced.
+    pub reduced: Vec<ReducedDuration>,
+}
+
+/// The directory of records, and the key of this host.
+#[derive(Debug)]
+pub struct State {
+    directory: Directory,
+    key: Vec<u8>,
+}
+
+impl State {
+    /// Opens the records in `directory`. A missing or damaged key is replaced by `fresh_key`; records that were
+    /// made under the old one no longer match, which only means a refresh.
+    ///
+    /// # Errors
+    ///
+    /// When the key cannot be written.
+    pub fn open(directory: Directory, fresh_key: &[u8]) -> Result<Self, OutputError> {
+        if let Some(state) = directory.read(KEY_FILE).ok().flatten().filter(|key| key.len() == KEY_LENGTH) {
+            return Ok(Self { directory, key: state.to_vec() });
+        }
+        directory.replace(KEY_FILE, fresh_key, Attributes::PRIVATE, Durability::Synced)?;
+        Ok(Self { directory, key: fresh_key.to_vec() })
+    }
+
+    /// Opens records that are there, without writing anything; `None` where this user may not or there are none.
+    #[must_use]
+    pub fn open_to_read(path: &Path) -> Option<Self> {
+        let directory = Directory::open_to_read(path).ok()?;
+        let key = directory.read(KEY_FILE).ok().flatten().filter(|key| key.len() == KEY_LENGTH)?.to_vec();
+        Some(Self { directory, key })
+    }
+
+    /// The secret of this host that fingerprints and jitter are keyed with.
+    #[must_use]
+    pub fn key(&self) -> &[u8] {
+        &self.key
+    }
+
+    /// The directory of the records, for the locks in it.
+    #[must_use]
+    pub fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
+    /// The record of `profile`, or an empty one.
+    #[must_use]
+    pub fn load(&self, profile: &str) -> Record {
+        let bytes = self.directory.read(&record_name(profile)).ok().flatten();
+        bytes
+            .and_then(|bytes| Record::parse(&bytes))
+            .filter(|record| record.profile == profile)
+            .unwrap_or_else(|| Record { profile: profile.to_owned(), ..Record::default() })
+    }
+
+    /// Every record that can be read.
+    ///
+    /// # Errors
+    ///
+    /// When the directory cannot be listed.
+    pub fn load_all(&self) -> Result<Vec<Record>, OutputError> {
+        let mut names = self.directory.entries()?;
+        names.sort();
+        Ok(names
+            .iter()
+            .filter(|name| name.ends_with(".json"))
+            .filter_map(|name| Record::parse(&self.directory.read(name).ok().flatten()?))
+            .collect())
+    }
+
+    /// Writes `record`.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written.
+    pub fn store(&self, record: &Record) -> Result<(), OutputError> {
+        let text = record.render();
+        self.directory
+            .replace(&record_name(&record.profile), text.as_bytes(), Attributes::PRIVATE, Durability::Synced)
+            .map(drop)
+    }
+
+    /// Forgets `profile`.
+    ///
+    /// # Errors
+    ///
+    /// When its record stays.
+    pub fn forget(&self, profile: &str) -> Result<(), OutputError> {
+        self.directory.remove(&record_name(profile))
+    }
+}
+
+fn record_name(profile: &str) -> String {
+    format!("{}.json", file_name(profile))
+}
+
+impl Record {
+    fn render(&self) -> String {
+        let reduced: Vec<_> = self
+            .reduced
+            .iter()
+            .map(|entry| {
+                json!({"role_arn": entry.role_arn, "configured": entry.configured, "effective": entry.effective})
+            })
+            .collect();
+        let record = json!({
+            "version": VERSION,
+            "profile": self.profile,
+            "config": self.config,
+            "published": self.published.as_ref().map(Published::to_json),
+            "failure": self.failure.as_ref().map(Failure::to_json),
+            "reduced": reduced,
+        });
+        format!("{record}\n")
+    }
+
+    fn parse(bytes: &[u8]) -> Option<Self> {
+        let json: Value = serde_json::from_slice(bytes).ok()?;
+        let record = json.as_object()?;
+        if record.get("version")?.as_u64()? != VERSION {
+            return None;
+        }
+        let part = |name| record.get(name).filter(|value| !value.is_null());
+        let published = match part("published") {
+            Some(value) => Some(Published::from_json(value.as_object()?)?),
+            None => None,
+        };
+        let failure = match part("failure") {
+            Some(value) => Some(Failure::from_json(value.as_object()?)?),
+            None => None,
+        };
+        let reduced = record.get("reduced")?.as_array()?.iter();
+        Some(Self {
+            profile: text(record, "profile")?,
+            config: text(record, "config")?,
+            published,
+            failure,
+            reduced: reduced
+                .map(|entry| ReducedDuration::from_json(entry.as_object()?))
+                .collect::<Option<_>>()?,
+        })
+    }
+}
+
+impl Published {
+    fn to_json(&self) -> Value {
+        json!({
+            "fingerprint": self.fingerprint,
+            "digest": self.digest,
+            "generation": self.generation,
+            "issued": seconds(self.issued),
+            "expiration": self.expiration.map(seconds),
+            "real_expiration": self.real_expiration.map(seconds),
+            "due": self.due.map(seconds),
+            "access_key_id": self.access_key_id,
+            "region": self.region,
+        })
+    }
+
+    fn from_json(object: &Map<String, Value>) -> Option<Self> {
+        Some(Self {
+            fingerprint: text(object, "fingerprint")?,
+            digest: text(object, "digest")?,
+            generation: object.get("generation")?.as_u64()?,
+            issued: parse_rfc3339(object.get("issued")?.as_str()?)?,
+            expiration: optional_time(object, "expiration")?,
+            real_expiration: optional_time(object, "real_expiration")?,
+            due: optional_time(object, "due")?,
+            access_key_id: text(object, "access_key_id")?,
+            region: text(object, "region"),
+        })
+    }
+}
+
+impl Failure {
+    fn to_json(&self) -> Value {
+        json!({
+            "at": seconds(self.at),
+            "message": self.message,
+            "advice": self.advice,
+            "disposition": self.disposition,
+            "count": self.count,
+        })
+    }
+
+    fn from_json(object: &Map<String, Value>) -> Option<Self> {
+        Some(Self {
+            at: parse_rfc3339(object.get("at")?.as_str()?)?,
+            message: text(object, "message")?,
+            advice: text(object, "advice"),
+            disposition: text(object, "disposition")?,
+            count: object.get("count")?.as_u64()?,
+        })
+    }
+}
+
+impl ReducedDuration {
+    fn from_json(object: &Map<String, Value>) -> Option<Self> {
+        Some(Self {
+            role_arn: text(object, "role_arn")?,
+            configured: u32::try_from(object.get("configured")?.as_u64()?).ok()?,
+            effective: u32::try_from(object.get("effective")?.as_u64()?).ok()?,
+        })
+    }
+}
+
+fn seconds(at: OffsetDateTime) -> String {
+    Rfc3339Seconds(at).to_string()
+}
+
+fn text(object: &Map<String, Value>, name: &str) -> Option<String> {
+    Some(object.get(name)?.as_str()?.to_owned())
+}
+
+/// The outer `None` is a damaged record, the inner one a time that is not set.
+#[expect(clippy::option_option, reason = "damaged and absent are different here")]
+fn optional_time(object: &Map<String, Value>, name: &str) -> Option<Option<OffsetDateTime>> {
+    match object.get(name)? {
+        Value::Null => Some(None),
+        value => Some(Some(parse_rfc3339(value.as_str()?)?)),
+    }
+}

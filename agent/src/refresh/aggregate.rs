@@ -1,0 +1,147 @@
+//! The files at the top that cover several profiles: `credentials`, `config` and `status.json`. They are made from
+//! what is published, so that a run for one profile keeps the others.
+
+use serde_json::{Map, Value, json};
+
+use super::{Keeper, is_shared};
+use crate::config::ManagedProfile;
+use crate::config::model::{BaseSource, Profile};
+use crate::credentials::IssuedCredentials;
+use crate::output::OutputError;
+use crate::output::directory::{Attributes, Durability};
+use crate::output::render::{Material, all_config, all_credentials, parse_process_json};
+use crate::output::state::Record;
+use crate::timestamp::{Rfc3339Seconds, between};
+
+/// The version of `status.json`.
+const STATUS_VERSION: u64 = 1;
+
+impl Keeper<'_> {
+    pub(super) fn write_common_files(&self) -> Result<(), OutputError> {
+        let records: Vec<(&ManagedProfile, Record)> =
+            self.config.profiles().iter().map(|managed| (managed, self.state.load(&managed.name))).collect();
+        self.write_credentials(&records)?;
+        self.write_config(&records)?;
+        let status = format!("{:#}\n", self.status(&records));
+        let attributes = Attributes { mode: self.open_mode(), ..Attributes::PRIVATE };
+        self.top.replace("status.json", status.as_bytes(), attributes, Durability::Renamed).map(drop)
+    }
+
+    /// The profiles that belong to the agent's user alone; others have their own directory.
+    fn write_credentials(&self, records: &[(&ManagedProfile, Record)]) -> Result<(), OutputError> {
+        let own: Vec<(&str, IssuedCredentials)> = records
+            .iter()
+            .filter(|(managed, _)| {
+                managed.outcome.as_ref().map_or(true, |profile| profile.publication.owner.is_none())
+            })
+            .filter_map(|(managed, _)| {
+                let published = self.published(&managed.name)?;
+                Some((managed.name.as_str(), parse_process_json(&published.json)?))
+            })
+            .collect();
+        let materials: Vec<Material<'_>> =
+            own.iter().map(|(profile, issued)| Material { profile, issued, region: None }).collect();
+        let text = all_credentials(&materials);
+        self.top.replace("credentials", text.as_bytes(), Attributes::PRIVATE, Durability::Synced).map(drop)
+    }
+
+    /// Every profile that has been published; no secret.
+    fn write_config(&self, records: &[(&ManagedProfile, Record)]) -> Result<(), OutputError> {
+        let entries: Vec<_> = records
+            .iter()
+            .filter_map(|(managed, record)| {
+                let region = record.published.as_ref()?.region.clone();
+                let publication = managed.outcome.as_ref().ok().map(|profile| &profile.publication);
+                Some(self.config_entry(&managed.name, publication, region))
+            })
+            .collect();
+        let attributes = Attributes { mode: self.open_mode(), ..Attributes::PRIVATE };
+        self.top.replace("config", all_config(&entries).as_bytes(), attributes, Durability::Synced).map(drop)
+    }
+
+    /// Files without secrets are for everybody who may pass the directory.
+    fn open_mode(&self) -> u32 {
+        let usable = self.config.profiles().iter().filter_map(|managed| managed.outcome.as_ref().ok());
+        if usable.into_iter().any(|profile| is_shared(&profile.publication)) { 0o644 } else { 0o600 }
+    }
+
+    fn status(&self, records: &[(&ManagedProfile, Record)]) -> Value {
+        let profiles: Vec<Value> = records
+            .iter()
+            .map(|(managed, record)| {
+                let mut entry = Map::new();
+                entry.insert("profile".to_owned(), managed.name.clone().into());
+                if let Ok(profile) = &managed.outcome {
+                    add_configuration(&mut entry, profile);
+                }
+                add_record(&mut entry, record);
+                Value::Object(entry)
+            })
+            .collect();
+        let warnings: Vec<String> = self.config.warnings.iter().map(ToString::to_string).collect();
+        json!({
+            "version": STATUS_VERSION,
+            "config": self.config_path(),
+            "clock_offset_seconds": self.host.clock_offset().whole_seconds(),
+            "profiles": profiles,
+            "warnings": warnings,
+        })
+    }
+}
+
+fn add_configuration(entry: &mut Map<String, Value>, profile: &Profile) {
+    let source = match &profile.chain.base {
+        BaseSource::Ec2InstanceMetadata => "Ec2InstanceMetadata".to_owned(),
+        BaseSource::StaticKeys { profile, .. } => format!("static keys of profile {profile}"),
+    };
+    entry.insert("source".to_owned(), source.into());
+    let roles: Vec<Value> = profile.chain.roles.iter().map(|role| role.role_arn.clone().into()).collect();
+    entry.insert("roles".to_owned(), roles.into());
+}
+
+fn add_record(entry: &mut Map<String, Value>, record: &Record) {
+    let mut add = |name: &str, value: Value| entry.insert(name.to_owned(), value);
+    let seconds = |at| Value::from(Rfc3339Seconds(at).to_string());
+    if let Some(published) = &record.published {
+        add("access_key_id", published.access_key_id.clone().into());
+        add("generation", published.generation.into());
+        add("region", published.region.clone().into());
+        add("issued", seconds(published.issued));
+        add("expiration", published.expiration.map_or(Value::Null, seconds));
+        add("next_refresh", published.due.map_or(Value::Null, seconds));
+        if let Some(expiration) = published.expiration {
+            add("effective_duration_seconds", between(published.issued, expiration).whole_seconds().into());
+        }
+        if let Some(real) = published.real_expiration {
+            add("real_expiration", seconds(real));
+            add("extended", "the instance metadata service handed out expired credentials".into());
+        }
+    }
+    let reduced: Vec<Value> = record
+        .reduced
+        .iter()
+        .map(|entry| {
+            json!({
+                "role_arn": entry.role_arn,
+                "configured_seconds": entry.configured,
+                "effective_seconds": entry.effective,
+                "reason": "a role may be assumed from another role for one hour at most",
+            })
+        })
+        .collect();
+    if !reduced.is_empty() {
+        add("reduced_durations", reduced.into());
+    }
+    if let Some(failure) = &record.failure {
+        add(
+            "last_error",
+            json!({
+                "at": Rfc3339Seconds(failure.at).to_string(),
+                "message": failure.message,
+                "advice": failure.advice,
+                "disposition": failure.disposition,
+                "count": failure.count,
+            }),
+        );
+    }
+}

@@ -1,0 +1,211 @@
+//! The security token service: signed calls over the transport, retried as their errors deserve. Which roles to
+//! assume, and with whose credentials, is the caller's business.
+
+mod error;
+mod request;
+mod response;
+
+pub use error::{ErrorClass, ServiceError, StsError};
+pub use request::AssumeRole;
+pub use response::{AssumedRole, CallerIdentity};
+
+use std::time::Duration;
+
+use log::{debug, warn};
+
+use self::request::CONTENT_TYPE;
+use crate::config::endpoint::StsEndpoint;
+use crate::config::model::StsSettings;
+use crate::credentials::Credentials;
+use crate::host::Host;
+use crate::retry::Backoff;
+use crate::timestamp::{between, parse_http_date};
+use crate::transport::{Channel, Method, Request, Response};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// All attempts and waits of one call together.
+const TOTAL: Duration = Duration::from_secs(30);
+const BACKOFF: Backoff =
+    Backoff { attempts: 3, first: Duration::from_millis(500), cap: Duration::from_secs(5) };
+const THROTTLED: Backoff =
+    Backoff { attempts: 4, first: Duration::from_secs(1), cap: Duration::from_secs(10) };
+/// The longest wait that a service may ask for within one call.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(20);
+
+/// A smaller difference is not why a signature was refused: STS accepts five minutes.
+const SMALLEST_SKEW: time::Duration = time::Duration::minutes(4);
+/// After a longer round trip the `Date` of the answer says nothing about now.
+const LONGEST_ROUND_TRIP: Duration = Duration::from_secs(15 * 60);
+
+/// STS in one region, for one profile's settings.
+#[derive(Debug)]
+pub struct Sts<'a> {
+    host: &'a Host<'a>,
+    settings: &'a StsSettings,
+    endpoint: StsEndpoint,
+}
+
+/// One attempt: a result, a failure that is final, or one that may pass.
+enum Attempt<T> {
+    Done(T),
+    Transient { error: StsError, backoff: Backoff, retry_after: Option<Duration> },
+    Skewed(StsError),
+}
+
+impl<'a> Sts<'a> {
+    /// STS in `region`.
+    ///
+    /// # Errors
+    ///
+    /// When the settings give no endpoint for this region.
+    pub fn new(settings: &'a StsSettings, region: &str, host: &'a Host<'a>) -> Result<Self, StsError> {
+        let endpoint = settings.endpoint.resolve(region).map_err(StsError::Endpoint)?;
+        Ok(Self { host, settings, endpoint })
+    }
+
+    /// Calls `AssumeRole`, signed with `caller`.
+    ///
+    /// # Errors
+    ///
+    /// When STS cannot be reached, refuses, or answers what nobody can make sense of.
+    pub fn assume_role(&self, call: &AssumeRole<'_>, caller: &Credentials) -> Result<AssumedRole, StsError> {
+        self.call("AssumeRole", &call.body(), caller, response::parse_assumed_role)
+    }
+
+    /// Calls `GetCallerIdentity`, which every identity may.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::assume_role`].
+    pub fn caller_identity(&self, caller: &Credentials) -> Result<CallerIdentity, StsError> {
+        let body = request::caller_identity_body();
+        self.call("GetCallerIdentity", &body, caller, response::parse_caller_identity)
+    }
+
+    fn call<T>(
+        &self,
+        action: &'static str,
+        body: &str,
+        caller: &Credentials,
+        parse: impl Fn(&[u8]) -> Result<T, &'static str>,
+    ) -> Result<T, StsError> {
+        let deadline = self.host.clock.uptime().saturating_add(TOTAL);
+        let mut number = 1;
+        let mut resigned = false;
+        loop {
+            let (error, pause) = match self.attempt(action, body, caller, deadline, &parse)? {
+                Attempt::Done(value) => return Ok(value),
+                // Signed again with the time that was just learnt; a second refusal is final.
+                Attempt::Skewed(error) if resigned => return Err(error),
+                Attempt::Skewed(error) => {
+                    resigned = true;
+                    (error, Some(Duration::ZERO))
+                }
+                Attempt::Transient { error, backoff, retry_after } => {
+                    let pause = backoff.after(number, &self.host.jitter);
+                    (error, pause.map(|pause| pause.max(retry_after.unwrap_or_default())))
+                }
+            };
+            let Some(pause) = pause else { return Err(error) };
+            if self.host.clock.uptime().saturating_add(pause) >= deadline {
+                return Err(error);
+            }
+            debug!("attempt {number} of {action} failed: {error}");
+            self.host.clock.pause(pause);
+            number = number.saturating_add(1);
+        }
+    }
+
+    fn attempt<T>(
+        &self,
+        action: &'static str,
+        body: &str,
+        caller: &Credentials,
+        deadline: Duration,
+        parse: impl Fn(&[u8]) -> Result<T, &'static str>,
+    ) -> Result<Attempt<T>, StsError> {
+        let transient = |error| Ok(Attempt::Transient { error, backoff: BACKOFF, retry_after: None });
+        let response = match self.send(body, caller, deadline) {
+            Ok(response) => response,
+            Err(StsError::Unreachable { endpoint, cause }) if cause.is_transient() => {
+                return transient(StsError::Unreachable { endpoint, cause });
+            }
+            Err(error) => return Err(error),
+        };
+        if response.status == 200 {
+            return match parse(&response.body) {
+                Ok(value) => Ok(Attempt::Done(value)),
+                Err(problem) => transient(StsError::BadReply { action, problem }),
+            };
+        }
+        let error =
+            response::parse_error(response.status, &response.body, response.header("x-amzn-requestid"));
+        let class = error.class();
+        let error = StsError::Service { action, endpoint: self.endpoint.url.clone(), error: Box::new(error) };
+        match class {
+            ErrorClass::Transient => transient(error),
+            ErrorClass::Throttled => {
+                Ok(Attempt::Transient { error, backoff: THROTTLED, retry_after: retry_after(&response) })
+            }
+            ErrorClass::ClockSkew if self.learn_time(&response) => Ok(Attempt::Skewed(error)),
+            ErrorClass::ClockSkew
+            | ErrorClass::StaleCredentials
+            | ErrorClass::ChainedDuration
+            | ErrorClass::Denied
+            | ErrorClass::Permanent => Err(error),
+        }
+    }
+
+    fn send(&self, body: &str, caller: &Credentials, deadline: Duration) -> Result<Response, StsError> {
+        let url = format!("{}/", self.endpoint.url);
+        let sent = [("content-type", CONTENT_TYPE)];
+        let request = sigv4::Request::new("POST", &url)
+            .map_err(StsError::Signing)?
+            .with_headers(&sent)
+            .with_payload(sigv4::Payload::Bytes(body.as_bytes()));
+        let credentials = caller.as_signing();
+        let scope = sigv4::Scope::new(&self.endpoint.signing_region, "sts");
+        let settings = sigv4::Settings::default();
+        let signed = sigv4::sign(&request, &credentials, scope, self.host.true_time(), settings)
+            .map_err(StsError::Signing)?;
+        let mut headers = sent.to_vec();
+        headers.extend(signed.headers().map(|header| (header.name, header.value)));
+        let remaining = deadline.saturating_sub(self.host.clock.uptime());
+        let request = Request {
+            channel: Channel::Sts { ca_bundle: self.settings.ca_bundle.as_deref() },
+            method: Method::Post,
+            url: &url,
+            headers: &headers,
+            body: body.as_bytes(),
+            connect_timeout: CONNECT_TIMEOUT,
+            timeout: REQUEST_TIMEOUT.min(remaining),
+        };
+        self.host
+            .transport
+            .send(&request)
+            .map_err(|cause| StsError::Unreachable { endpoint: self.endpoint.url.clone(), cause })
+    }
+
+    /// The SDKs' common rule for a wrong clock: the offset is the answer's `Date` less the middle of the
+    /// exchange; it is not taken from a cache, nor after a very long exchange, nor where it is too small to
+    /// explain the refusal.
+    fn learn_time(&self, response: &Response) -> bool {
+        let Some(date) = response.header("date").and_then(parse_http_date) else { return false };
+        if response.header("age").is_some() || response.round_trip > LONGEST_ROUND_TRIP {
+            return false;
+        }
+        let offset = between(response.midpoint, date);
+        if offset.saturating_sub(self.host.clock_offset()).abs() <= SMALLEST_SKEW {
+            return false;
+        }
+        warn!("this host's clock is off by {} seconds; STS is told the right time", offset.whole_seconds());
+        self.host.learn_clock_offset(offset);
+        true
+    }
+}
+
+fn retry_after(response: &Response) -> Option<Duration> {
+    let milliseconds = response.header("x-amz-retry-after")?.trim().parse().ok()?;
+    Some(Duration::from_millis(milliseconds).min(LONGEST_RETRY_AFTER))
+}

@@ -1,0 +1,108 @@
+//! Why no reply arrived.
+
+use std::error::Error;
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+/// How far an exchange had come when its time ran out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Looking up the host name.
+    Resolve,
+    /// Connecting, TLS included.
+    Connect,
+    /// Connected; the reply did not come, or not all of it.
+    Reply,
+}
+
+/// Why no reply arrived.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum TransportError {
+    /// The time ran out.
+    Timeout(Phase),
+    /// The name has no address.
+    UnknownHost(Option<io::Error>),
+    /// The peer answered the connection attempt with a refusal.
+    Refused,
+    /// The TLS handshake failed.
+    Tls(rustls::Error),
+    /// The connection failed, or was cut.
+    Io(io::Error),
+    /// The reply is longer than the bound, in bytes, that stands beside it.
+    TooLarge(u64),
+    /// The reply is not HTTP.
+    Protocol(String),
+    /// The URL cannot be used.
+    BadUrl(String),
+    /// The file of CA certificates cannot be used.
+    CaBundle {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: CaBundleProblem,
+    },
+}
+
+/// What is wrong with a file of CA certificates.
+#[derive(Debug)]
+pub enum CaBundleProblem {
+    /// It cannot be read.
+    Unreadable(io::Error),
+    /// It holds no certificate in PEM form.
+    Empty,
+}
+
+impl TransportError {
+    /// Whether the same request may succeed a moment later.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Timeout(_) | Self::UnknownHost(_) | Self::Refused | Self::Io(_) | Self::Protocol(_) => true,
+            Self::Tls(_) | Self::TooLarge(_) | Self::BadUrl(_) | Self::CaBundle { .. } => false,
+        }
+    }
+}
+
+impl fmt::Display for TransportError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Timeout(Phase::Resolve) => f.write_str("the name lookup took too long"),
+            Self::Timeout(Phase::Connect) => f.write_str("no connection within the time allowed"),
+            Self::Timeout(Phase::Reply) => {
+                f.write_str("connected, but no complete reply within the time allowed")
+            }
+            Self::UnknownHost(_) => f.write_str("the host name has no address"),
+            Self::Refused => f.write_str("the connection was refused"),
+            Self::Tls(_) => f.write_str("the TLS handshake failed"),
+            Self::Io(_) => f.write_str("the connection failed"),
+            Self::TooLarge(bound) => write!(f, "the reply is longer than {bound} bytes"),
+            Self::Protocol(reason) => write!(f, "the reply is not valid HTTP: {reason}"),
+            Self::BadUrl(url) => write!(f, "`{url}` is not a usable URL"),
+            Self::CaBundle { path, problem: CaBundleProblem::Unreadable(_) } => {
+                write!(f, "the CA bundle `{}` cannot be read", path.display())
+            }
+            Self::CaBundle { path, problem: CaBundleProblem::Empty } => {
+                write!(f, "the CA bundle `{}` holds no PEM certificate", path.display())
+            }
+        }
+    }
+}
+
+impl Error for TransportError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::UnknownHost(Some(cause)) | Self::Io(cause) => Some(cause),
+            Self::Tls(cause) => Some(cause),
+            Self::CaBundle { problem: CaBundleProblem::Unreadable(cause), .. } => Some(cause),
+            Self::Timeout(_)
+            | Self::UnknownHost(None)
+            | Self::Refused
+            | Self::TooLarge(_)
+            | Self::Protocol(_)
+            | Self::BadUrl(_)
+            | Self::CaBundle { problem: CaBundleProblem::Empty, .. } => None,
+        }
+    }
+}

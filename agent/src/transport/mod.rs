@@ -1,0 +1,110 @@
+//! The transport seam: a request goes out, a response or a transport error comes back. A status of 4xx or 5xx
+//! is a response. Knows nothing of AWS; the one implementation is in `http`.
+
+mod error;
+mod http;
+mod resolver;
+mod tls;
+
+pub use error::{CaBundleProblem, Phase, TransportError};
+pub use http::HttpTransport;
+
+use std::fmt::Debug;
+use std::path::Path;
+use std::time::Duration;
+
+use time::OffsetDateTime;
+use zeroize::Zeroizing;
+
+/// The longest reply that is read, in bytes. The largest answer that the agent asks for, an STS reply with a
+/// session token of the permitted size, stays well below.
+pub const MAX_REPLY: u64 = 64 * 1024;
+
+/// Which client carries a request; the clients share nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Channel<'a> {
+    /// Plain HTTP to the instance metadata service, never through a proxy.
+    Imds,
+    /// STS: TLS, verified against the embedded roots or, where given, only those of this PEM file.
+    Sts {
+        /// The PEM file of `ca_bundle`.
+        ca_bundle: Option<&'a Path>,
+    },
+}
+
+/// The methods that the agent uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// `GET`
+    Get,
+    /// `POST`
+    Post,
+    /// `PUT`
+    Put,
+}
+
+/// One HTTP request, borrowed.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// The client to use.
+    pub channel: Channel<'a>,
+    /// The method.
+    pub method: Method,
+    /// The absolute URL.
+    pub url: &'a str,
+    /// Headers beside `host`, `content-length` and `user-agent`.
+    pub headers: &'a [(&'a str, &'a str)],
+    /// The body of a `POST` or `PUT`.
+    pub body: &'a [u8],
+    /// The longest time to connect, TLS included.
+    pub connect_timeout: Duration,
+    /// The longest time for the whole exchange, name lookup and body included.
+    pub timeout: Duration,
+}
+
+/// A whole reply.
+#[derive(Debug)]
+pub struct Response {
+    /// The status code.
+    pub status: u16,
+    /// The headers, names in lower case; values that are not text are left out.
+    pub headers: Vec<(String, String)>,
+    /// The body, at most [`MAX_REPLY`] bytes; wiped when dropped, because it may hold keys.
+    pub body: Zeroizing<Vec<u8>>,
+    /// This host's wall clock half-way between sending and the last byte.
+    pub midpoint: OffsetDateTime,
+    /// How long the exchange took.
+    pub round_trip: Duration,
+}
+
+impl Response {
+    /// The first value of the header `name`, given in lower case.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The body as text, or `None` where it is not UTF-8.
+    #[must_use]
+    pub fn text(&self) -> Option<&str> {
+        std::str::from_utf8(&self.body).ok()
+    }
+}
+
+/// Carries requests.
+pub trait Transport: Debug + Sync {
+    /// Sends `request` and reads the whole reply.
+    ///
+    /// # Errors
+    ///
+    /// When no complete HTTP reply arrived in time or in bounds.
+    fn send(&self, request: &Request<'_>) -> Result<Response, TransportError>;
+}
+
+/// Random bytes from the source that TLS uses, which needs no `/dev`.
+///
+/// Zeros where the system has no randomness, which no TLS handshake would survive either.
+#[must_use]
+pub fn random_bytes() -> [u8; 40] {
+    tls::random_bytes()
+}

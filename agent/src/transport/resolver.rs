@@ -1,0 +1,95 @@
+//! Host names to addresses. Literal addresses need no lookup, and a name is looked up once for the life of a
+//! client: ureq's own resolver starts a thread for every request, even for a literal address.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use ureq::Timeout;
+use ureq::config::Config;
+use ureq::http::Uri;
+use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::NextTimeout;
+
+/// ureq keeps this many addresses of a name.
+const MAX_ADDRESSES: usize = 16;
+
+/// A resolver that remembers what it has found.
+#[derive(Debug, Default)]
+pub(super) struct CachingResolver {
+    known: Mutex<HashMap<(String, u16), Vec<SocketAddr>>>,
+}
+
+impl Resolver for CachingResolver {
+    fn resolve(
+        &self,
+        uri: &Uri,
+        _: &Config,
+        timeout: NextTimeout,
+    ) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        let host = uri.host().ok_or_else(|| ureq::Error::BadUri(uri.to_string()))?;
+        let default_port = if uri.scheme_str() == Some("http") { 80 } else { 443 };
+        let port = uri.port_u16().unwrap_or(default_port);
+        let addresses = self.addresses(host, port, *timeout.after)?;
+        let mut resolved = self.empty();
+        for address in addresses.into_iter().take(MAX_ADDRESSES) {
+            resolved.push(address);
+        }
+        if resolved.is_empty() { Err(ureq::Error::HostNotFound) } else { Ok(resolved) }
+    }
+}
+
+impl CachingResolver {
+    fn addresses(&self, host: &str, port: u16, timeout: Duration) -> Result<Vec<SocketAddr>, ureq::Error> {
+        let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
+        if let Ok(literal) = bare.parse::<IpAddr>() {
+            return Ok(vec![SocketAddr::new(literal, port)]);
+        }
+        let key = (bare.to_owned(), port);
+        if let Some(known) = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
+            return Ok(known.clone());
+        }
+        let found = look_up(&key, timeout)?;
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(key, found.clone());
+        Ok(found)
+    }
+}
+
+/// Asks the system on a thread of its own: the C library's lookup knows no deadline, and musl's blocks for
+/// five seconds for each name server that does not answer.
+fn look_up(key: &(String, u16), timeout: Duration) -> Result<Vec<SocketAddr>, ureq::Error> {
+    let (sender, receiver) = sync_channel(1);
+    let question = key.clone();
+    thread::Builder::new().name("lookup".to_owned()).stack_size(128 * 1024).spawn(move || {
+        let answer = (question.0.as_str(), question.1).to_socket_addrs().map(Iterator::collect::<Vec<_>>);
+        // The receiver is gone where its deadline has passed; then nobody waits for the answer.
+        drop(sender.send(answer));
+    })?;
+    match receiver.recv_timeout(timeout) {
+        Ok(Ok(addresses)) if addresses.is_empty() => Err(ureq::Error::HostNotFound),
+        Ok(answer) => answer.map_err(|cause| ureq::Error::Other(Box::new(LookupFailed(cause)))),
+        Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
+            Err(ureq::Error::Timeout(Timeout::Resolve))
+        }
+    }
+}
+
+/// The system's resolver answered with an error.
+#[derive(Debug)]
+pub(super) struct LookupFailed(pub(super) io::Error);
+
+impl std::fmt::Display for LookupFailed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the name lookup failed")
+    }
+}
+
+impl std::error::Error for LookupFailed {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.0)
+    }
+}

@@ -1,0 +1,118 @@
+//! The accounts that a fake starts with: those of the user guide's page on switching to a role with the CLI, and
+//! roles for what the page says of chains, external ids and durations. Data only.
+
+use crate::iam::{Directory, Keys, Permission, Role, Trust, TrustStatement};
+
+/// The account of the instance and of the users.
+pub const ACCOUNT: &str = "111111111111";
+/// The account whose roles are switched to.
+pub const OTHER_ACCOUNT: &str = "222222222222";
+/// The role of the instance profile: may list `my-bucket-1` and may assume every role of this scenario.
+pub const ABCD: &str = "arn:aws:iam::111111111111:role/abcd";
+/// The cross-account role: trusts `abcd`, may list `my-bucket-2`.
+pub const EFGH: &str = "arn:aws:iam::222222222222:role/efgh";
+/// The role of the page's first scenario: trusts account 111111111111.
+pub const PRODUCTION: &str = "arn:aws:iam::222222222222:role/ProductionAccessRole";
+/// Trusts `abcd` and alice where the request carries [`EXTERNAL_ID`].
+pub const GUARDED: &str = "arn:aws:iam::222222222222:role/guarded";
+/// The external id of [`GUARDED`].
+pub const EXTERNAL_ID: &str = "customer-42/prod:eu";
+/// Trusts `abcd` and alice; sessions may last 43200 seconds.
+pub const LONG: &str = "arn:aws:iam::222222222222:role/twelve-hours";
+/// Trusts `abcd` and alice; sessions may last 3600 seconds.
+pub const SHORT: &str = "arn:aws:iam::222222222222:role/one-hour";
+/// Trusts `abcd` and alice, also with tags and a source identity; its ARN has a path.
+pub const TAGGED: &str = "arn:aws:iam::222222222222:role/teams/blue/tagged";
+/// A user with long-term keys who may assume every role of this scenario.
+pub const ALICE: &str = "arn:aws:iam::111111111111:user/alice";
+/// A user with long-term keys who may do nothing.
+pub const BOB: &str = "arn:aws:iam::111111111111:user/bob";
+/// The root user of [`ACCOUNT`], who may not assume roles.
+pub const ROOT: &str = "arn:aws:iam::111111111111:root";
+/// The instance.
+pub const INSTANCE_ID: &str = "i-0123456789abcdef0";
+
+/// Alice's keys, those of AWS's own examples.
+#[must_use]
+pub fn alice() -> Keys {
+    keys("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")
+}
+
+/// The keys of the root user.
+#[must_use]
+pub fn root() -> Keys {
+    keys("AKIAI44QH8DHBEXAMPLE", "je7MtGbClwBF/2Zp9Utk/h3yCo8nvbEXAMPLEKEY")
+}
+
+/// Bob's keys.
+#[must_use]
+pub fn bob() -> Keys {
+    keys("AKIAEXAMPLE000000BOB", "bobs/secret+key/with+both/EXAMPLEKEY0000")
+}
+
+/// The ARN of a role in the chain `hop1` to `hop5`. The first trusts `abcd` and alice, each other one the former.
+#[must_use]
+pub fn hop(number: u8) -> String {
+    format!("arn:aws:iam::222222222222:role/hop{number}")
+}
+
+fn keys(access_key_id: &str, secret_access_key: &str) -> Keys {
+    Keys {
+        access_key_id: access_key_id.to_owned(),
+        secret_access_key: secret_access_key.to_owned(),
+        session_token: None,
+    }
+}
+
+/// The scenario as a directory.
+pub(crate) fn directory() -> Directory {
+    let mut directory = Directory::default();
+    let switch = ["sts:AssumeRole", "sts:TagSession", "sts:SetSourceIdentity"];
+    let every_role = format!("arn:aws:iam::{OTHER_ACCOUNT}:role/*");
+
+    let mut abcd = Role::new(ABCD)
+        .trust(Trust::of("ec2.amazonaws.com"))
+        .permission(Permission::allow("s3:ListBucket", "arn:aws:s3:::my-bucket-1"));
+    for action in switch {
+        abcd = abcd.permission(Permission::allow(action, &every_role));
+    }
+    directory.add_role(abcd);
+    directory.add_role(
+        Role::new(EFGH)
+            .trust(Trust::of(ABCD))
+            .permission(Permission::allow("s3:ListBucket", "arn:aws:s3:::my-bucket-2")),
+    );
+    directory.add_role(
+        Role::new(PRODUCTION)
+            .trust(Trust::of(ROOT))
+            .permission(Permission::allow("s3:ListBucket", "arn:aws:s3:::my-bucket-2")),
+    );
+
+    let both = || Trust::of(ABCD).and(TrustStatement::new(ALICE));
+    let guarded = |principal| TrustStatement::new(principal).external_id(EXTERNAL_ID);
+    directory.add_role(Role::new(GUARDED).trust(Trust::nobody().and(guarded(ABCD)).and(guarded(ALICE))));
+    directory.add_role(Role::new(LONG).trust(both()).max_session_duration(43_200));
+    directory.add_role(Role::new(SHORT).trust(both()));
+    let tagged =
+        |principal| TrustStatement::new(principal).action("sts:TagSession").action("sts:SetSourceIdentity");
+    directory.add_role(Role::new(TAGGED).trust(Trust::nobody().and(tagged(ABCD)).and(tagged(ALICE))));
+
+    directory.add_role(hop_role(1).trust(both()));
+    for number in 2..=5_u8 {
+        directory.add_role(hop_role(number).trust(Trust::of(&hop(number.saturating_sub(1)))));
+    }
+
+    directory.add_user(ALICE, alice());
+    directory.add_user(BOB, bob());
+    directory.add_user(ROOT, root());
+    if let Some(permissions) = directory.permissions_mut(ALICE) {
+        permissions.extend(switch.map(|action| Permission::allow(action, &every_role)));
+    }
+    directory
+}
+
+/// A hop may assume the next one, and nothing else.
+fn hop_role(number: u8) -> Role {
+    let next = hop(number.saturating_add(1));
+    Role::new(&hop(number)).permission(Permission::allow("sts:AssumeRole", &next))
+}
