@@ -104,7 +104,7 @@ mod cases {
         let config = Config::load(&options, &Environment::default()).unwrap();
         assert!(config.profiles().iter().map(|profile| &profile.name).eq(&names));
         assert!(config.profiles().iter().all(|profile| profile.outcome.is_ok()));
-        assert_eq!(config.files.len(), 1);
+        assert_eq!(config.file(), Some(path.as_path()));
         fs::remove_file(path).unwrap();
     }
 

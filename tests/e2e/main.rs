@@ -1,4 +1,6 @@
 //! The whole program against the fake AWS: one file for each part of what it promises.
 
+#[cfg(test)]
 mod scenario;
+#[cfg(test)]
 mod support;

@@ -81,8 +81,7 @@ pub struct Config {
     pub settings: AgentSettings,
     /// What works, but probably not as its author expects.
     pub warnings: Vec<Warning>,
-    /// The files that were read, as they were named; none where the command line describes the profile.
-    pub files: Vec<Arc<Path>>,
+    file: Option<Arc<Path>>,
     document: Document,
     environment: Environment,
     options: LoadOptions,
@@ -107,19 +106,19 @@ impl Config {
     /// `[rolekeeper]`; a `rolekeeper_` key that does not exist.
     pub fn load(options: &LoadOptions, environment: &Environment) -> Result<Self, ConfigError> {
         let mut warnings = Vec::new();
-        let mut files = Vec::new();
+        let mut file = None;
         let document = match (&options.command_line, &options.config) {
             (Some(_), Some(_)) => {
                 return Err(ConfigError::new(Location::default(), Problem::FileAndCommandLine));
             }
             (Some(given), None) => command_line::document(given)?,
-            (None, _) => read_document(options, environment, &mut files, &mut warnings)?,
+            (None, _) => read_document(options, environment, &mut warnings, &mut file)?,
         };
         let settings = settings::agent_settings(&document, environment)?;
         let mut config = Self {
             settings,
             warnings,
-            files,
+            file,
             document,
             environment: environment.clone(),
             options: options.clone(),
@@ -127,6 +126,12 @@ impl Config {
         };
         config.assemble_managed();
         Ok(config)
+    }
+
+    /// The config file that was read; none where the command line describes the profile.
+    #[must_use]
+    pub fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
     }
 
     /// The managed profiles in the order of the file.
@@ -220,14 +225,14 @@ impl Config {
 fn read_document(
     options: &LoadOptions,
     environment: &Environment,
-    files: &mut Vec<Arc<Path>>,
     warnings: &mut Vec<Warning>,
+    config_file: &mut Option<Arc<Path>>,
 ) -> Result<Document, ConfigError> {
-    let found = locate::find(options, environment, warnings)?;
+    let files = locate::find(options, environment, warnings)?;
+    *config_file = files.config.as_ref().map(|text| Arc::clone(&text.file));
     let mut document = Document::default();
-    for (text, kind) in [(found.config, FileKind::Config), (found.credentials, FileKind::Credentials)] {
-        let Some(Text { file, text }) = text else { continue };
-        files.push(Arc::clone(&file));
+    for (file, kind) in [(files.config, FileKind::Config), (files.credentials, FileKind::Credentials)] {
+        let Some(Text { file, text }) = file else { continue };
         let bare = text.strip_prefix('\u{feff}').unwrap_or_else(|| text.as_str());
         if bare.len() != text.len() {
             // Harmless here, and editors add it unseen; but the file is meant to serve the AWS CLI too.

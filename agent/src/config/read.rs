@@ -36,9 +36,12 @@ pub(crate) fn read_text(path: &Path) -> Result<Zeroizing<String>, ReadError> {
     // Without NONBLOCK, opening a FIFO would wait for its writer.
     let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
     let opened = OpenOptions::new().read(true).custom_flags(flags.bits()).open(path);
-    let mut file = opened.map_err(|cause| match cause.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => ReadError::Absent,
-        _ => Problem::Unreadable(cause).into(),
+    let mut file = opened.map_err(|cause| {
+        if matches!(cause.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) {
+            ReadError::Absent
+        } else {
+            Problem::Unreadable(cause).into()
+        }
     })?;
     let metadata = file.metadata().map_err(Problem::Unreadable)?;
     let kind = metadata.file_type();
@@ -85,8 +88,6 @@ mod tests {
     use std::io::Write as _;
     use std::path::PathBuf;
 
-    use nix::sys::stat::Mode;
-
     use super::*;
 
     fn place(name: &str) -> PathBuf {
@@ -127,7 +128,7 @@ mod tests {
         assert_eq!(problem(Path::new("/dev/null")), "0 bytes");
         assert_eq!(problem(Path::new("/dev/zero")), "None a device, not a file");
         let pipe = place.join("pipe");
-        nix::unistd::mkfifo(&pipe, Mode::S_IRUSR | Mode::S_IWUSR).unwrap();
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
         assert_eq!(problem(&pipe), "None a pipe, not a file");
         fs::remove_dir_all(place).unwrap();
     }

@@ -72,6 +72,7 @@ impl OutputError {
     }
 
     /// One sentence for the operator.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "most kinds of errors explain themselves")]
     #[must_use]
     pub fn advice(&self) -> Option<String> {
         Some(match self {

@@ -296,7 +296,7 @@ fn text(object: &Map<String, Value>, name: &str) -> Option<String> {
 #[expect(clippy::option_option, reason = "damaged and absent are different here")]
 fn optional_time(object: &Map<String, Value>, name: &str) -> Option<Option<OffsetDateTime>> {
     match object.get(name)? {
-        Value::Null => Some(None),
+        value if value.is_null() => Some(None),
         value => Some(Some(parse_rfc3339(value.as_str()?)?)),
     }
 }

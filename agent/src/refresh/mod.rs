@@ -276,7 +276,7 @@ impl<'a> Keeper<'a> {
     }
 
     fn config_path(&self) -> String {
-        self.config.files.first().map(|path| path.to_string_lossy().into_owned()).unwrap_or_default()
+        self.config.file().map(|path| path.to_string_lossy().into_owned()).unwrap_or_default()
     }
 }
 
