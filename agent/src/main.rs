@@ -1,6 +1,6 @@
 //! The binary: captures what the process was given, lets the library work, and turns the outcome into an exit code.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::Write as _;
 use std::mem::ManuallyDrop;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -40,9 +40,7 @@ fn run(invocation: &Invocation) -> Result<u8, Error> {
         environment: Environment::capture(),
         is_root: nix::unistd::geteuid().is_root(),
         program: program(),
-        host_name: nix::unistd::gethostname().unwrap_or_default().to_string_lossy().into_owned(),
         random: random_bytes(),
-        stdout_is_terminal: std::io::stdout().is_terminal(),
     };
     let clock = SystemClock::start();
     // Never dropped: the process is about to end, and the system closes connections faster than we could.

@@ -57,8 +57,9 @@ pub(crate) fn read_text(path: &Path) -> Result<Zeroizing<String>, ReadError> {
     if size > LARGEST {
         return Err(Problem::TooLarge(LARGEST).into());
     }
-    // One allocation of the final size: a growing buffer would leave copies behind that nobody wipes.
-    let mut buffer = Zeroizing::new(vec![0; LARGEST.min(size.saturating_add(4096)).saturating_add(1)]);
+    // One allocation of the final size: a growing buffer would leave copies behind that nobody wipes. The byte more
+    // shows a file that grew meanwhile; that much and a little is read of it.
+    let mut buffer = Zeroizing::new(vec![0; LARGEST.min(size.saturating_add(512)).saturating_add(1)]);
     let mut filled = 0_usize;
     loop {
         let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) else {

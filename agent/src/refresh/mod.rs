@@ -47,8 +47,6 @@ pub struct Facts {
     pub output_dir: PathBuf,
     /// The program's own path, for published commands.
     pub program: PathBuf,
-    /// The name of the host.
-    pub host_name: String,
     /// Random bytes for a host that has no key yet.
     pub fresh_key: Vec<u8>,
 }
@@ -144,7 +142,7 @@ impl<'a> Keeper<'a> {
     ///
     /// When the common files cannot be written; what becomes of a single profile is in the report.
     pub fn refresh(&self, selected: &[&ManagedProfile], reuse: Reuse) -> Result<Report, OutputError> {
-        let chains = Chains::new(self.host, self.facts.host_name.clone());
+        let chains = Chains::new(self.host);
         let entry = |managed: &'a ManagedProfile| Entry {
             managed,
             record: self.state.load(&managed.name),
@@ -220,6 +218,7 @@ impl<'a> Keeper<'a> {
     ) -> Result<Published, OutputError> {
         let material =
             Material { profile: &profile.name, issued: &obtained.issued, region: obtained.region.as_deref() };
+        let digest = keyed_digest(self.state.key(), material.process_json().as_bytes());
         let directory = self.profile_directory(profile)?;
         let entry = self.config_entry(&profile.name, Some(&profile.publication), obtained.region.clone());
         profile_files::publish(&directory, &material, &entry, attributes(&profile.publication))?;
@@ -229,7 +228,7 @@ impl<'a> Keeper<'a> {
         });
         Ok(Published {
             fingerprint,
-            digest: keyed_digest(self.state.key(), material.process_json().as_bytes()),
+            digest,
             generation,
             issued: obtained.at,
             expiration: obtained.issued.expiration,

@@ -39,7 +39,13 @@ impl Connector<()> for TcpConnector {
         (details.register_shutdown)(handle)?;
         let buffers =
             LazyBuffers::new(details.config.input_buffer_size(), details.config.output_buffer_size());
-        Ok(Some(TcpTransport { stream, buffers, read_timeout: None, write_timeout: None }))
+        Ok(Some(TcpTransport {
+            stream,
+            buffers,
+            read_timeout: None,
+            write_timeout: None,
+            has_just_answered: false,
+        }))
     }
 }
 
@@ -68,6 +74,8 @@ pub(super) struct TcpTransport {
     buffers: LazyBuffers,
     read_timeout: Option<Duration>,
     write_timeout: Option<Duration>,
+    /// Whether an answer was read since somebody asked whether the connection is open.
+    has_just_answered: bool,
 }
 
 impl fmt::Debug for TcpTransport {
@@ -105,11 +113,18 @@ impl Transport for TcpTransport {
             }
         };
         self.buffers.input_appended(amount);
+        self.has_just_answered = amount > 0;
         Ok(amount > 0)
     }
 
     /// Open, and with nothing to read: bytes that nobody asked for belong to no answer.
+    ///
+    /// ureq asks twice: when it keeps a connection that has just answered, and before the next use. Only the second
+    /// answer matters.
     fn is_open(&mut self) -> bool {
+        if std::mem::take(&mut self.has_just_answered) {
+            return true;
+        }
         let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
         recv(self.stream.as_raw_fd(), &mut [0], flags) == Err(Errno::EAGAIN)
     }
