@@ -1,12 +1,14 @@
 //! Reads one file whole: bounded, never waiting for a pipe, into memory that is wiped. Knows nothing of its content
 //! beyond being text.
 
-use std::fs::OpenOptions;
+use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 
-use nix::fcntl::OFlag;
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, OFlag, openat};
+use nix::sys::stat::Mode;
 use zeroize::Zeroizing;
 
 use super::problem::Problem;
@@ -34,7 +36,7 @@ pub(crate) fn read_text(path: &Path) -> Result<Zeroizing<String>, ReadError> {
         return Ok(Zeroizing::default());
     }
     // Without NONBLOCK, opening a FIFO would wait for its writer.
-    let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+    let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
     let opened = OpenOptions::new().read(true).custom_flags(flags.bits()).open(path);
     let mut file = opened.map_err(|cause| {
         if matches!(cause.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) {
@@ -85,7 +87,7 @@ pub(crate) fn read_text(path: &Path) -> Result<Zeroizing<String>, ReadError> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs::{self, File};
+    use std::fs;
     use std::io::Write as _;
     use std::path::PathBuf;
 

@@ -100,7 +100,8 @@ impl State {
         if let Some(key) = known.filter(|key| key.len() == KEY_LENGTH) {
             return Ok(Self { directory, key: key.to_vec() });
         }
-        directory.replace(KEY_FILE, fresh_key, Attributes::PRIVATE, Durability::Synced)?;
+        // Not synced: a key that a power loss takes is replaced like a damaged one.
+        directory.replace(KEY_FILE, fresh_key, Attributes::PRIVATE, Durability::Renamed)?;
         Ok(Self { directory, key: fresh_key.to_vec() })
     }
 
