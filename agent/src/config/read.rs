@@ -37,14 +37,14 @@ pub(crate) fn read_text(path: &Path) -> Result<Zeroizing<String>, ReadError> {
     }
     // Without NONBLOCK, opening a FIFO would wait for its writer.
     let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
-    let opened = OpenOptions::new().read(true).custom_flags(flags.bits()).open(path);
-    let mut file = opened.map_err(|cause| {
-        if matches!(cause.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) {
+    let opened = openat(AT_FDCWD, path, flags, Mode::empty());
+    let mut file = File::from(opened.map_err(|cause| {
+        if matches!(cause, Errno::ENOENT | Errno::ENOTDIR) {
             ReadError::Absent
         } else {
-            Problem::Unreadable(cause).into()
+            Problem::Unreadable(cause.into()).into()
         }
-    })?;
+    })?);
     let metadata = file.metadata().map_err(Problem::Unreadable)?;
     let kind = metadata.file_type();
     if !kind.is_file() {
@@ -131,7 +131,7 @@ mod tests {
         assert_eq!(problem(Path::new("/dev/null")), "0 bytes");
         assert_eq!(problem(Path::new("/dev/zero")), "None a device, not a file");
         let pipe = place.join("pipe");
-        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        nix::unistd::mkfifo(&pipe, Mode::S_IRWXU).unwrap();
         assert_eq!(problem(&pipe), "None a pipe, not a file");
         fs::remove_dir_all(place).unwrap();
     }
