@@ -8,12 +8,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use ureq::http::Uri;
-use ureq::unversioned::transport::{Connector, TcpConnector};
+use ureq::unversioned::transport::Connector;
 use ureq::{Agent, Timeout};
 use zeroize::Zeroizing;
 
 use super::error::{Phase, TransportError};
 use super::resolver::{CachingResolver, LookupFailed};
+use super::tcp::TcpConnector;
 use super::tls::{TlsConnector, client_config};
 use super::{Channel, MAX_REPLY, Method, Request, Response, Transport};
 use crate::clock::Clock;
@@ -74,11 +75,11 @@ fn settings() -> ureq::config::Config {
 }
 
 fn plain_agent() -> Agent {
-    Agent::with_parts(settings(), TcpConnector::default(), CachingResolver::default())
+    Agent::with_parts(settings(), TcpConnector, CachingResolver::default())
 }
 
 fn tls_agent(ca_bundle: Option<&Path>) -> Result<Agent, TransportError> {
-    let connector = TcpConnector::default().chain(TlsConnector(client_config(ca_bundle)?));
+    let connector = TcpConnector.chain(TlsConnector(client_config(ca_bundle)?));
     Ok(Agent::with_parts(settings(), connector, CachingResolver::default()))
 }
 
