@@ -113,7 +113,7 @@ mod tests {
     };
 
     fn kept(reuse: Reuse, minutes: i64) -> bool {
-        HOUR.is_kept(reuse, ISSUED + Duration::minutes(minutes))
+        HOUR.is_kept(reuse, ISSUED.saturating_add(Duration::minutes(minutes)))
     }
 
     #[test]
