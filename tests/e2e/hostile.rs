@@ -46,6 +46,7 @@ fn broken_transfers() -> Vec<Case> {
         case("oversized", Action::Oversized(100 * 1024 * 1024), "longer than"),
         case("dripping", Action::Drip(Duration::from_millis(60)), "within the time allowed"),
         case("hanging", Action::Hang, "within the time allowed"),
+        case("endless headers", Action::EndlessHeaders, "longer than"),
         case("too long a length", Action::ContentLength(60_000), "the connection failed"),
         case("reset", Action::ResetMidway, "the connection failed"),
         case("not HTTP", Action::Answer(Reply::new(99)), "not valid HTTP"),
