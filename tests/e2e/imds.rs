@@ -133,6 +133,23 @@ fn a_role_swapped_between_listing_and_document_is_listed_once_more() {
 }
 
 #[test]
+fn a_listed_role_that_never_has_a_document_ends_after_two_rounds() {
+    let world = World::new(INSTANCE);
+    world.fake.imds().fail(Fault::new(Action::status(404)).on(Kind::ExtendedDocument));
+    world.run(&["refresh"]).assert_failure(75, &["no instance profile"]);
+    assert_eq!(
+        world.kinds(Service::Imds),
+        [
+            Kind::Token,
+            Kind::ExtendedListing,
+            Kind::ExtendedDocument,
+            Kind::ExtendedListing,
+            Kind::ExtendedDocument
+        ]
+    );
+}
+
+#[test]
 fn a_refused_session_token_is_replaced_exactly_once() {
     let world = World::new(INSTANCE);
     world.fake.imds().fail(Fault::new(Action::status(401)).on(Kind::ExtendedDocument).times(1));
