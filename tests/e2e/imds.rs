@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use fake_aws::scenario::ABCD;
-use fake_aws::{Action, ExpirationForm, Fault, Kind, Permission, Reply, Role, Service, Trust};
+use fake_aws::{Action, ExpirationForm, Fault, Kind, Permission, Refusal, Reply, Role, Service, Trust};
 
 use crate::observe::{INSTANCE, connections, instant, now, timed};
 use crate::support::{INSTANCE_CROSS_ACCOUNT, Run, World};
@@ -252,6 +252,17 @@ fn a_role_that_does_not_trust_ec2_is_quoted_and_explained() {
     );
     assert!(world.is_unpublished("instance"));
     assert_eq!(world.kinds(Service::Imds).len(), 3);
+}
+
+#[test]
+fn another_reason_for_no_credentials_is_quoted_and_may_pass() {
+    let world = World::new(INSTANCE);
+    let refusal = Refusal { code: "Failed".to_owned(), message: "an\u{1b}[31minternal error".to_owned() };
+    world.fake.imds().refuse_credentials(Some(refusal));
+    let run = world.run(&["refresh"]);
+    run.assert_failure(75, &["Failed: an\\u{1b}[31minternal error"]);
+    world.fake.imds().refuse_credentials(None);
+    world.run(&["refresh"]).assert_silent_success();
 }
 
 #[test]
