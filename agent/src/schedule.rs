@@ -84,8 +84,9 @@ mod tests {
         RefreshSettings { after_percent: 50, margin: std::time::Duration::from_secs(1200) };
 
     fn due_after(lifetime: i64, settings: &RefreshSettings, jitter: Fraction) -> i64 {
-        let lifetime = Lifetime { issued: ISSUED, expiration: ISSUED + Duration::seconds(lifetime) };
-        (lifetime.due(settings, jitter) - ISSUED).whole_seconds()
+        let lifetime =
+            Lifetime { issued: ISSUED, expiration: ISSUED.saturating_add(Duration::seconds(lifetime)) };
+        between(ISSUED, lifetime.due(settings, jitter)).whole_seconds()
     }
 
     #[test]

@@ -1,6 +1,16 @@
 //! The whole program against the fake AWS: one file for each part of what it promises.
 
 #[cfg(test)]
+mod bucket;
+#[cfg(test)]
+mod hostile;
+#[cfg(test)]
+mod imds;
+#[cfg(test)]
+mod observe;
+#[cfg(test)]
 mod scenario;
+#[cfg(test)]
+mod sts;
 #[cfg(test)]
 mod support;

@@ -21,8 +21,9 @@ use crate::clock::Clock;
 
 /// Requests and replies are a few kilobytes; longer bodies take several rounds through the buffer.
 const BUFFER: usize = 8 * 1024;
-/// All headers of a reply together.
-const MAX_HEADERS: usize = 16 * 1024;
+/// All headers of a reply together. Below [`BUFFER`], because ureq takes a head that fills its buffer for a connection
+/// that has ended.
+const MAX_HEADERS: usize = 7 * 1024;
 const USER_AGENT: &str = concat!("rolekeeper/", env!("CARGO_PKG_VERSION"));
 
 /// HTTP/1.1 over kept-alive connections. Dropping it closes them.
