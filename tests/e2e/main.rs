@@ -1,6 +1,10 @@
 //! The whole program against the fake AWS: one file for each part of what it promises.
 
 #[cfg(test)]
+mod host;
+#[cfg(test)]
+mod publish;
+#[cfg(test)]
 mod scenario;
 #[cfg(test)]
 mod support;

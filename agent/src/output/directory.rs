@@ -105,7 +105,7 @@ impl Directory {
     }
 
     /// Opens the subdirectory `name`, creating it where it is missing, and gives it `mode`. What a crash left
-    /// in it is swept.
+    /// in it stays until [`Self::sweep`] is called, under the lock: before, it may be another process at work.
     ///
     /// # Errors
     ///
@@ -113,11 +113,10 @@ impl Directory {
     pub fn subdirectory(&self, name: &str, mode: u32) -> Result<Self, OutputError> {
         let path = self.path.join(name);
         let failed = |cause: Errno| OutputError::io(Step::CreateDirectory, &path, cause.into());
-        let created = match mkdirat(&self.handle, name, Mode::from_bits_truncate(mode)) {
-            Ok(()) => true,
-            Err(Errno::EEXIST) => false,
+        match mkdirat(&self.handle, name, Mode::from_bits_truncate(mode)) {
+            Ok(()) | Err(Errno::EEXIST) => {}
             Err(cause) => return Err(failed(cause)),
-        };
+        }
         let flags = OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_RDONLY;
         let handle = openat(&self.handle, name, flags, Mode::empty())
             .map_err(|cause| OutputError::io(Step::Open, &path, cause.into()))?;
@@ -127,9 +126,6 @@ impl Directory {
         }
         let directory = Self { handle, path };
         directory.set_mode(found.st_mode, mode)?;
-        if !created {
-            directory.sweep()?;
-        }
         Ok(directory)
     }
 
@@ -291,7 +287,8 @@ impl Directory {
         Ok(names)
     }
 
-    /// Removes the temporaries that a crash left.
+    /// Removes the temporaries that a crash left. Only for whoever holds the lock: a temporary may also be the
+    /// work of another process.
     ///
     /// # Errors
     ///

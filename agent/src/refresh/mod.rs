@@ -122,6 +122,8 @@ impl<'a> Keeper<'a> {
         let state = top.subdirectory("state", CLOSED)?;
         let lock = state.lock_file(LOCK_FILE)?;
         wait_for_lock(&lock, &facts.output_dir, host)?;
+        top.sweep()?;
+        state.sweep()?;
         let profiles = top.subdirectory("profiles", mode)?;
         let state = State::open(state, &facts.fresh_key)?;
         Ok(Self { host, config, facts, top, profiles, state, _lock: lock })
@@ -254,7 +256,9 @@ impl<'a> Keeper<'a> {
 
     fn profile_directory(&self, profile: &Profile) -> Result<Directory, OutputError> {
         let mode = if is_shared(&profile.publication) { PASSABLE } else { CLOSED };
-        self.profiles.subdirectory(&file_name(&profile.name), mode)
+        let directory = self.profiles.subdirectory(&file_name(&profile.name), mode)?;
+        directory.sweep()?;
+        Ok(directory)
     }
 
     /// `publication` is unknown where a profile that was published is no longer usable; its files stay, and so does
