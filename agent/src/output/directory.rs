@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, fchown};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 
 use log::debug;
@@ -101,7 +101,11 @@ impl Directory {
     ///
     /// When it cannot be opened.
     pub fn open_to_read(path: &Path) -> io::Result<Self> {
-        Ok(Self { handle: File::open(path)?.into(), path: path.to_owned() })
+        // Who may pass a directory to a file that is its own need not be able to list it. An ordinary open would ask
+        // for that permission.
+        let flags = (OFlag::O_PATH | OFlag::O_DIRECTORY).bits();
+        let file = File::options().read(true).custom_flags(flags).open(path)?;
+        Ok(Self { handle: file.into(), path: path.to_owned() })
     }
 
     /// Opens the subdirectory `name`, creating it where it is missing, and gives it `mode`. What a crash left
