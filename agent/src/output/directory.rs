@@ -167,12 +167,16 @@ impl Directory {
         Ok(Some((bytes, metadata)))
     }
 
-    /// Whether the regular file `name` is there with these attributes.
+    /// Whether the regular file `name` is there with these attributes. Of a file that was given away only the owner
+    /// counts: mode and group are its owner's to change, and the next rotation sets them again.
     #[must_use]
     pub fn holds(&self, name: &str, attributes: Attributes) -> bool {
-        fstatat(&self.handle, name, AtFlags::AT_SYMLINK_NOFOLLOW).is_ok_and(|found| {
-            is_regular(&found) && attributes.matches(found.st_mode, found.st_uid, found.st_gid)
-        })
+        let Ok(found) = fstatat(&self.handle, name, AtFlags::AT_SYMLINK_NOFOLLOW) else { return false };
+        is_regular(&found)
+            && match attributes.owner.filter(|owner| *owner != geteuid().as_raw()) {
+                Some(owner) => found.st_uid == owner,
+                None => attributes.matches(found.st_mode, found.st_uid, found.st_gid),
+            }
     }
 
     /// Replaces the file `name` by one that holds `bytes`, so that a reader sees the old file or the new one,
