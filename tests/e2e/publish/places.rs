@@ -36,7 +36,7 @@ fn option_beats_setting_beats_runtime_directory() {
     let setting =
         format!("[rolekeeper]\noutput_dir = {}\n{INSTANCE_CROSS_ACCOUNT}", place("setting").display());
     world.write("config", setting);
-    Run::of(&mut refresh(&world, &[runtime.clone()])).assert_silent_success();
+    Run::of(&mut refresh(&world, std::slice::from_ref(&runtime))).assert_silent_success();
     assert!(is_published_in(&place("setting")));
 
     Run::of(refresh(&world, &[runtime]).arg("--output-dir").arg(place("option"))).assert_silent_success();

@@ -48,16 +48,14 @@ fn a_missing_or_damaged_file_of_our_own_is_published_again() {
     let world = World::new(INSTANCE_CROSS_ACCOUNT);
     world.run(&["refresh"]).assert_silent_success();
     let document = world.out().join(CROSS_ACCOUNT).join("credentials.json");
-    let damages: [(&str, fn(&std::path::Path)); 2] = [
-        ("removed", |path| fs::remove_file(path).unwrap()),
-        ("changed", |path| plant(path, b"{\"Version\":1,\"AccessKeyId\":\"forged\"}")),
-    ];
-    for (expected, (what, damage)) in (2..).zip(damages) {
-        damage(&document);
-        world.run(&["refresh"]).assert_silent_success();
-        Keys::of(&world, CROSS_ACCOUNT);
-        assert_eq!(assumed(&world), expected, "{what}");
-    }
+    fs::remove_file(&document).unwrap();
+    world.run(&["refresh"]).assert_silent_success();
+    Keys::of(&world, CROSS_ACCOUNT);
+    assert_eq!(assumed(&world), 2, "removed");
+    plant(&document, b"{\"Version\":1,\"AccessKeyId\":\"forged\"}");
+    world.run(&["refresh"]).assert_silent_success();
+    Keys::of(&world, CROSS_ACCOUNT);
+    assert_eq!(assumed(&world), 3, "changed");
 }
 
 #[test]
@@ -66,7 +64,7 @@ fn a_damaged_record_or_key_means_a_refresh_and_no_error() {
     world.run(&["refresh"]).assert_silent_success();
     let record = world.out().join("state/instancecrossaccount.json");
     let whole = fs::read_to_string(&record).unwrap();
-    let half = &whole[..whole.len() / 2];
+    let half = whole.split_at(whole.len() / 2).0;
     let other_version = whole.replace("\"version\":1", "\"version\":2");
     let other_profile = whole.replace("\"profile\":\"instancecrossaccount\"", "\"profile\":\"other\"");
     assert!(other_version != whole && other_profile != whole);
