@@ -131,8 +131,13 @@ impl<'a> Keeper<'a> {
         let state = top.subdirectory("state", CLOSED)?;
         let lock = state.lock_file(LOCK_FILE)?;
         wait_for_lock(&lock, &facts.output_dir, host)?;
-        let profiles = top.subdirectory("profiles", mode)?;
         let state = State::open(state, &facts.fresh_key)?;
+        if !state.directory().is_new() {
+            top.is_in_use();
+        }
+        top.sweep()?;
+        state.directory().sweep()?;
+        let profiles = top.subdirectory("profiles", mode)?;
         Ok(Self { host, config, facts, top, profiles, state, _lock: lock })
     }
 
@@ -218,19 +223,21 @@ impl<'a> Keeper<'a> {
     ) -> Result<Published, OutputError> {
         let material =
             Material { profile: &profile.name, issued: &obtained.issued, region: obtained.region.as_deref() };
+        // What is remembered has whole seconds; so has what is said of it before it was read back.
+        let issued = obtained.at.replace_nanosecond(0).unwrap_or(obtained.at);
         let digest = keyed_digest(self.state.key(), material.process_json().as_bytes());
         let directory = self.profile_directory(profile)?;
         let entry = self.config_entry(&profile.name, Some(&profile.publication), obtained.region.clone());
         profile_files::publish(&directory, &material, &entry, attributes(&profile.publication))?;
         let due = obtained.issued.expiration.map(|expiration| {
             let jitter = Fraction::keyed(self.state.key(), &profile.name, generation);
-            Lifetime { issued: obtained.at, expiration }.due(&profile.refresh, jitter)
+            Lifetime { issued, expiration }.due(&profile.refresh, jitter)
         });
         Ok(Published {
             fingerprint,
             digest,
             generation,
-            issued: obtained.at,
+            issued,
             expiration: obtained.issued.expiration,
             real_expiration: obtained.real_expiration,
             due,
@@ -279,7 +286,9 @@ impl<'a> Keeper<'a> {
 
     fn profile_directory(&self, profile: &Profile) -> Result<Directory, OutputError> {
         let mode = if is_shared(&profile.publication) { PASSABLE } else { CLOSED };
-        self.profiles.subdirectory(&file_name(&profile.name), mode)
+        let directory = self.profiles.subdirectory(&file_name(&profile.name), mode)?;
+        directory.sweep()?;
+        Ok(directory)
     }
 
     /// `publication` is unknown where a profile that was published is no longer usable; its files stay, and so does
