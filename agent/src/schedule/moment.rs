@@ -71,7 +71,7 @@ impl Moment {
 }
 
 pub(super) fn unix_milliseconds(instant: OffsetDateTime) -> i64 {
-    i64::try_from(instant.unix_timestamp_nanos().div_euclid(1_000_000)).unwrap_or(i64::MAX)
+    instant.unix_timestamp().saturating_mul(1000).saturating_add(instant.millisecond().into())
 }
 
 #[cfg(test)]

@@ -140,7 +140,7 @@ impl Plan {
         let pending_round = self.step_round.filter(|round| *round > at.boot);
         let (jitter, phase) = (&self.jitter, self.phase);
         let Some(slot) = self.slots.get_mut(profile.0) else { return };
-        let mut retry = |slot: &mut Slot, pace: Pace| {
+        let retry = |slot: &mut Slot, pace: Pace| {
             let failures = slot.count(pace);
             slot.retry_at(pace.next_try(failures, at.boot, phase, jitter));
         };
