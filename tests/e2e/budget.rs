@@ -1,0 +1,115 @@
+//! What a run costs in system calls, connections and threads, counted by strace. The figures bind the program that
+//! is shipped, which `ROLEKEEPER_BINARY` names; a debug build is held to looser ones.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write as _;
+use std::process::Command;
+
+use crate::host::has_program;
+use crate::support::{INSTANCE_CROSS_ACCOUNT, World};
+
+/// System calls of a cold refresh, whatever it publishes.
+const FIXED: usize = 110;
+/// System calls for each file that is created.
+const PER_FILE: usize = 10;
+/// What a debug build may need more: it is dynamically linked and asks its allocator for more.
+const DEBUG_ALLOWANCE: usize = 150;
+
+/// System calls by name.
+type Calls = BTreeMap<String, usize>;
+
+/// The program to measure, and what its kind is allowed beyond the budget.
+#[expect(clippy::disallowed_methods, reason = "a test asks for its own environment, not for the agent's")]
+fn program() -> (std::ffi::OsString, usize) {
+    std::env::var_os("ROLEKEEPER_BINARY")
+        .map_or_else(|| (env!("CARGO_BIN_EXE_rolekeeper").into(), DEBUG_ALLOWANCE), |named| (named, 0))
+}
+
+/// Runs the program with `arguments` under strace. STS is named by its address, so that no name is looked up.
+fn trace(world: &World, arguments: &[&str]) -> Calls {
+    let described = world.command(arguments);
+    let log = world.directory.join("strace");
+    let mut command = Command::new("strace");
+    command.args(["-f", "-qq", "-o"]).arg(&log).arg(program().0).args(described.get_args()).env_clear();
+    for (name, value) in described.get_envs() {
+        command.env(name, value.unwrap());
+    }
+    command.env("AWS_ENDPOINT_URL_STS", world.fake.sts_url().replace("localhost", "127.0.0.1"));
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let mut calls = Calls::new();
+    // `PID call(arguments) = result`; the end of a call that another thread interrupted is a line of its own.
+    for line in fs::read_to_string(log).unwrap().lines() {
+        let call = line.split_whitespace().nth(1).and_then(|rest| rest.split_once('('));
+        if let Some((name, _)) = call.filter(|_| !line.contains(" resumed>")) {
+            *calls.entry(name.to_owned()).or_default() += 1;
+        }
+    }
+    calls
+}
+
+fn count(calls: &Calls, names: &[&str]) -> usize {
+    names.iter().filter_map(|name| calls.get(*name)).sum()
+}
+
+fn report(line: &str) {
+    // Straight to the stream: the test harness swallows what a test that passes prints.
+    writeln!(std::io::stderr(), "{line}").unwrap();
+}
+
+#[test]
+fn a_cold_refresh_keeps_to_its_budget_of_system_calls() {
+    if !has_program("strace") {
+        return;
+    }
+    let world = World::new(INSTANCE_CROSS_ACCOUNT);
+    let calls = trace(&world, &["refresh"]);
+    let total: usize = calls.values().sum();
+    let files = world.snapshot().len();
+    let budget = FIXED + PER_FILE * files;
+    let (program, allowance) = program();
+    report(&format!(
+        "BUDGET: a cold refresh by {} takes {total} system calls for {files} files; {budget} are allowed",
+        std::path::Path::new(&program).display()
+    ));
+    assert!(files >= 10, "{files} files cannot be all of them");
+    assert!(total <= budget + allowance, "{total} of {budget}: {calls:?}");
+}
+
+#[test]
+fn a_cold_refresh_starts_no_thread_for_a_request() {
+    if !has_program("strace") {
+        return;
+    }
+    let world = World::new(INSTANCE_CROSS_ACCOUNT);
+    let calls = trace(&world, &["refresh"]);
+    assert!(count(&calls, &["clone", "clone3", "fork", "vfork"]) <= 1, "{calls:?}");
+    let services = 2;
+    assert_eq!(count(&calls, &["connect"]), services, "one connection to each service: {calls:?}");
+}
+
+#[test]
+fn a_warm_refresh_and_a_print_stay_off_the_network_and_the_disk() {
+    if !has_program("strace") {
+        return;
+    }
+    let world = World::new(INSTANCE_CROSS_ACCOUNT);
+    world
+        .run_with(
+            &[("AWS_ENDPOINT_URL_STS", world.fake.sts_url().replace("localhost", "127.0.0.1").as_ref())],
+            &["refresh"],
+        )
+        .assert_silent_success();
+    for arguments in [["refresh"].as_slice(), &["print", "instancecrossaccount"], &["status"]] {
+        let calls = trace(&world, arguments);
+        report(&format!(
+            "BUDGET: a warm {} takes {} system calls",
+            arguments.join(" "),
+            calls.values().sum::<usize>()
+        ));
+        assert_eq!(count(&calls, &["socket", "connect"]), 0, "{arguments:?}: {calls:?}");
+        let writes = ["fsync", "fdatasync", "rename", "renameat", "renameat2", "unlinkat", "fchmod"];
+        assert_eq!(count(&calls, &writes), 0, "{arguments:?}: {calls:?}");
+    }
+}
