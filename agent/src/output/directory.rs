@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 
 use log::debug;
@@ -64,6 +64,8 @@ pub enum Replacement {
 pub struct Directory {
     handle: OwnedFd,
     path: PathBuf,
+    /// Created by this very call, so that no crash can have left anything in it.
+    is_new: bool,
 }
 
 impl Directory {
@@ -76,13 +78,15 @@ impl Directory {
     ///
     /// When it cannot be created or opened, or belongs to somebody else.
     pub fn open_top(path: &Path, mode: u32) -> Result<Self, OutputError> {
-        match std::fs::symlink_metadata(path) {
-            Err(cause) if cause.kind() == io::ErrorKind::NotFound => create_with_parents(path, mode)?,
-            _ => {}
+        let is_new = matches!(
+            std::fs::symlink_metadata(path), Err(cause) if cause.kind() == io::ErrorKind::NotFound
+        );
+        if is_new {
+            create_with_parents(path, mode)?;
         }
         let handle = File::open(path).map_err(|cause| OutputError::io(Step::Open, path, cause))?;
         let metadata = handle.metadata().map_err(|cause| OutputError::io(Step::Open, path, cause))?;
-        let directory = Self { handle: handle.into(), path: path.to_owned() };
+        let directory = Self { handle: handle.into(), path: path.to_owned(), is_new };
         if !metadata.is_dir() {
             return Err(OutputError::NotADirectory(path.to_owned()));
         }
@@ -102,10 +106,11 @@ impl Directory {
     /// When it cannot be opened.
     pub fn open_to_read(path: &Path) -> io::Result<Self> {
         // Who may pass a directory to a file that is its own need not be able to list it. An ordinary open would ask
-        // for that permission.
-        let flags = (OFlag::O_PATH | OFlag::O_DIRECTORY).bits();
-        let file = File::options().read(true).custom_flags(flags).open(path)?;
-        Ok(Self { handle: file.into(), path: path.to_owned() })
+        // for that permission. Not through std, which takes O_PATH for an access mode where musl is the C library, and
+        // drops it.
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let handle = nix::fcntl::open(path, flags, Mode::empty())?;
+        Ok(Self { handle, path: path.to_owned(), is_new: false })
     }
 
     /// Opens the subdirectory `name`, creating it where it is missing, and gives it `mode`. What a crash left
@@ -117,10 +122,11 @@ impl Directory {
     pub fn subdirectory(&self, name: &str, mode: u32) -> Result<Self, OutputError> {
         let path = self.path.join(name);
         let failed = |cause: Errno| OutputError::io(Step::CreateDirectory, &path, cause.into());
-        match mkdirat(&self.handle, name, Mode::from_bits_truncate(mode)) {
-            Ok(()) | Err(Errno::EEXIST) => {}
+        let is_new = match mkdirat(&self.handle, name, Mode::from_bits_truncate(mode)) {
+            Ok(()) => true,
+            Err(Errno::EEXIST) => false,
             Err(cause) => return Err(failed(cause)),
-        }
+        };
         let flags = OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_RDONLY;
         let handle = openat(&self.handle, name, flags, Mode::empty())
             .map_err(|cause| OutputError::io(Step::Open, &path, cause.into()))?;
@@ -128,7 +134,7 @@ impl Directory {
         if found.st_uid != geteuid().as_raw() {
             return Err(OutputError::ForeignDirectory { path, owner: found.st_uid });
         }
-        let directory = Self { handle, path };
+        let directory = Self { handle, path, is_new };
         directory.set_mode(found.st_mode, mode)?;
         Ok(directory)
     }
@@ -302,6 +308,9 @@ impl Directory {
     ///
     /// When the directory cannot be read, or a temporary not removed.
     pub fn sweep(&self) -> Result<(), OutputError> {
+        if self.is_new {
+            return Ok(());
+        }
         for name in self.entries()? {
             if name.starts_with('.') && name.ends_with(TEMPORARY) {
                 self.remove(&name)?;
@@ -335,7 +344,7 @@ impl Directory {
             Err(Errno::ENOENT) => return Ok(()),
             Err(cause) => return Err(OutputError::io(Step::Open, &path, cause.into())),
         };
-        let directory = Self { handle, path };
+        let directory = Self { handle, path, is_new: false };
         for entry in directory.entries()? {
             directory.remove(&entry)?;
         }
