@@ -57,7 +57,6 @@ pub enum ChainError {
 #[derive(Debug)]
 pub struct Chains<'a> {
     host: &'a Host<'a>,
-    host_name: String,
     instances: RefCell<HashMap<InstanceKey, InstanceCredentials>>,
     identities: RefCell<HashMap<String, InstanceIdentity>>,
 }
@@ -65,10 +64,10 @@ pub struct Chains<'a> {
 type InstanceKey = (String, Option<String>);
 
 impl<'a> Chains<'a> {
-    /// Nothing is fetched yet. `host_name` is what default session names fall back to.
+    /// Nothing is fetched yet.
     #[must_use]
-    pub fn new(host: &'a Host<'a>, host_name: String) -> Self {
-        Self { host, host_name, instances: RefCell::default(), identities: RefCell::default() }
+    pub fn new(host: &'a Host<'a>) -> Self {
+        Self { host, instances: RefCell::default(), identities: RefCell::default() }
     }
 
     /// Carries out the chain of `profile`. `known_reduced` are the durations that STS is known not to grant.
@@ -191,7 +190,8 @@ impl<'a> Chains<'a> {
             BaseSource::Ec2InstanceMetadata => self.identity(profile).map_err(ChainError::Imds)?.instance_id,
             BaseSource::StaticKeys { .. } => None,
         };
-        Ok(default_session_name(instance_id.as_deref(), &self.host_name))
+        let host_name = nix::unistd::gethostname().unwrap_or_default();
+        Ok(default_session_name(instance_id.as_deref(), &host_name.to_string_lossy()))
     }
 }
 

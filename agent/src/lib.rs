@@ -13,6 +13,7 @@ pub mod error;
 pub mod fingerprint;
 pub mod host;
 pub mod json;
+pub mod logging;
 pub mod output;
 pub mod refresh;
 pub mod retry;

@@ -1,6 +1,7 @@
 //! The binary: captures what the process was given, lets the library work, and turns the outcome into an exit code.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::Write as _;
+use std::mem::ManuallyDrop;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -11,8 +12,8 @@ use rolekeeper::command::{self, Process};
 use rolekeeper::environment::Environment;
 use rolekeeper::error::Error;
 use rolekeeper::host::Host;
+use rolekeeper::logging;
 use rolekeeper::transport::{HttpTransport, random_bytes};
-use simple_logger::SimpleLogger;
 
 fn main() -> ExitCode {
     let outcome = match cli::parse(std::env::args_os().skip(1)) {
@@ -28,32 +29,24 @@ fn main() -> ExitCode {
 }
 
 fn run(invocation: &Invocation) -> Result<u8, Error> {
-    start_log(invocation.verbosity);
+    logging::start(match invocation.verbosity {
+        0 => LevelFilter::Off,
+        1 => LevelFilter::Info,
+        _ => LevelFilter::Debug,
+    });
+    // Keys must not end up in a core dump. What `exec` starts decides anew.
+    nix::sys::prctl::set_dumpable(false).unwrap_or_default();
     let process = Process {
         environment: Environment::capture(),
         is_root: nix::unistd::geteuid().is_root(),
         program: program(),
-        host_name: nix::unistd::gethostname().unwrap_or_default().to_string_lossy().into_owned(),
         random: random_bytes(),
-        stdout_is_terminal: std::io::stdout().is_terminal(),
     };
     let clock = SystemClock::start();
-    let transport = HttpTransport::new(&clock);
-    let host = Host::new(&clock, &transport, command::seed(&process.random));
+    // Never dropped: the process is about to end, and the system closes connections faster than we could.
+    let transport = ManuallyDrop::new(HttpTransport::new(&clock));
+    let host = Host::new(&clock, &*transport, command::seed(&process.random));
     command::run(invocation, &process, &host)
-}
-
-/// Only this crate speaks: the libraries below log requests with their headers, session tokens included.
-fn start_log(verbosity: u8) {
-    let level = match verbosity {
-        0 => return,
-        1 => LevelFilter::Info,
-        _ => LevelFilter::Debug,
-    };
-    let logger = SimpleLogger::new().with_level(LevelFilter::Off).with_module_level("rolekeeper", level);
-    if logger.init().is_err() {
-        // There is a log already; it will do.
-    }
 }
 
 /// The path that published commands call. Without /proc it is unknown, and the name has to be found by the shell.

@@ -80,7 +80,7 @@ fn a_cold_refresh_keeps_to_its_budget_of_system_calls() {
     let budget = FIXED + PER_FILE * files;
     let (program, allowance) = program();
     report(&format!(
-        "BUDGET: a cold refresh by {} takes {total} system calls for {files} files; {budget} are allowed",
+        "budget: a cold refresh by {} takes {total} system calls for {files} files; {budget} are allowed",
         std::path::Path::new(&program).display()
     ));
     assert!(files >= 10, "{files} files cannot be all of them");
@@ -107,7 +107,7 @@ fn a_warm_refresh_and_a_print_stay_off_the_network_and_the_disk() {
     trace(&world, &["refresh"]);
     for arguments in [["refresh"].as_slice(), &["print", "instancecrossaccount"], &["status"]] {
         let calls = trace(&world, arguments);
-        report(&format!("BUDGET: a warm {} takes {} system calls", arguments.join(" "), total(&calls)));
+        report(&format!("budget: a warm {} takes {} system calls", arguments.join(" "), total(&calls)));
         assert_eq!(count(&calls, &["socket", "connect"]), 0, "{arguments:?}: {}", summary(&calls));
         let writes = ["fsync", "fdatasync", "rename", "renameat", "renameat2", "unlinkat", "fchmod"];
         assert_eq!(count(&calls, &writes), 0, "{arguments:?}: {}", summary(&calls));

@@ -3,12 +3,22 @@
 #[cfg(test)]
 mod budget;
 #[cfg(test)]
+mod bucket;
+#[cfg(test)]
 mod commands;
 #[cfg(test)]
 mod host;
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
+mod imds;
+#[cfg(test)]
+mod observe;
+#[cfg(test)]
 mod publish;
 #[cfg(test)]
 mod scenario;
+#[cfg(test)]
+mod sts;
 #[cfg(test)]
 mod support;

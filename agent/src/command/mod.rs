@@ -29,12 +29,8 @@ pub struct Process {
     pub is_root: bool,
     /// The program's own path.
     pub program: PathBuf,
-    /// The host's name.
-    pub host_name: String,
     /// Random bytes: a seed for jitter, and the rest a key for a host that has none.
     pub random: [u8; 40],
-    /// Whether standard output is a terminal.
-    pub stdout_is_terminal: bool,
 }
 
 /// Carries out `invocation` and returns the exit code.
@@ -90,7 +86,6 @@ impl Context<'_> {
         Ok(Facts {
             output_dir,
             program: self.process.program.clone(),
-            host_name: self.process.host_name.clone(),
             fresh_key: self.process.random.iter().skip(8).copied().collect(),
         })
     }

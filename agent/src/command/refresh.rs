@@ -1,5 +1,6 @@
 //! `refresh`: one batch; silent where nobody has to act.
 
+use std::mem::ManuallyDrop;
 use std::time::Duration;
 
 use log::{info, warn};
@@ -26,10 +27,10 @@ pub(super) fn run(
     if !splay.is_zero() {
         context.host.clock.pause(context.host.jitter.duration_up_to(splay));
     }
-    let keeper = Keeper::open(context.host, &config, &facts)?;
+    // Never dropped: the process is about to end, and its end closes directories and releases the lock.
+    let keeper = ManuallyDrop::new(Keeper::open(context.host, &config, &facts)?);
     let reuse = if force { Reuse::Nothing } else { Reuse::Fresh };
-    let batch = keeper.refresh(&selected, reuse);
-    Ok(conclude(&batch?))
+    Ok(conclude(&keeper.refresh(&selected, reuse)?))
 }
 
 /// Reports what somebody has to act on, and finds the exit code.

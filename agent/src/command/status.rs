@@ -1,6 +1,7 @@
 //! `status`: what the last refresh left, judged by this host's clock. Contacts nothing.
 
 use std::fmt::Write as _;
+use std::io::IsTerminal as _;
 use std::path::Path;
 
 use serde_json::Value;
@@ -23,7 +24,7 @@ pub(super) fn run(context: &Context<'_>, as_json: bool) -> Result<u8, Error> {
     judge(&mut status, now);
     let text = if as_json {
         format!("{status:#}\n")
-    } else if context.process.stdout_is_terminal {
+    } else if std::io::stdout().is_terminal() {
         for_people(&status, context.process.environment.text("NO_COLOR").is_none())
     } else {
         for_pipes(&status)

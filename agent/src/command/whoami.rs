@@ -13,7 +13,7 @@ pub(super) fn run(context: &Context<'_>, profile: Option<&str>) -> Result<u8, Er
         None => default_profile(context, &config)?,
     };
     let profile = credentials::resolve(&config, &name)?;
-    let chains = Chains::new(context.host, context.process.host_name.clone());
+    let chains = Chains::new(context.host);
     let failed = |cause| Error::Chain { profile: name.clone(), cause: Box::new(cause) };
     let obtained = chains.obtain(&profile, &[]).map_err(failed)?;
     let region = obtained.region.as_deref().ok_or(ChainError::Sts(StsError::NoRegion)).map_err(failed)?;

@@ -136,15 +136,16 @@ fn read(place: &Path, is_root: bool) -> Result<Option<Text>, ConfigError> {
     let file: Arc<Path> = place.into();
     let refuse =
         |problem, line| Err(ConfigError::new(Location { line, ..Location::in_file(&file) }, problem));
+    let absent = |kind| matches!(kind, io::ErrorKind::NotFound | io::ErrorKind::NotADirectory);
     let trusted = if is_root && place != Path::new("/dev/null") {
+        // Most hosts have no credentials file; the way to a file that is not there need not be walked.
+        if std::fs::symlink_metadata(place).is_err_and(|cause| absent(cause.kind())) {
+            return Ok(None);
+        }
         match trust::check(place) {
             Ok(trusted) => trusted,
             Err(TrustError::Untrusted(untrusted)) => return refuse(Problem::Untrusted(untrusted), None),
-            Err(TrustError::Unreadable(cause))
-                if matches!(cause.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
-            {
-                return Ok(None);
-            }
+            Err(TrustError::Unreadable(cause)) if absent(cause.kind()) => return Ok(None),
             Err(TrustError::Unreadable(cause)) => return refuse(Problem::Unreadable(cause), None),
         }
     } else {

@@ -1,12 +1,14 @@
 //! Reads one file whole: bounded, never waiting for a pipe, into memory that is wiped. Knows nothing of its content
 //! beyond being text.
 
-use std::fs::OpenOptions;
+use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 
-use nix::fcntl::OFlag;
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, OFlag, openat};
+use nix::sys::stat::Mode;
 use zeroize::Zeroizing;
 
 use super::problem::Problem;
@@ -34,15 +36,15 @@ pub(crate) fn read_text(path: &Path) -> Result<Zeroizing<String>, ReadError> {
         return Ok(Zeroizing::default());
     }
     // Without NONBLOCK, opening a FIFO would wait for its writer.
-    let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
-    let opened = OpenOptions::new().read(true).custom_flags(flags.bits()).open(path);
-    let mut file = opened.map_err(|cause| {
-        if matches!(cause.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) {
+    let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+    let opened = openat(AT_FDCWD, path, flags, Mode::empty());
+    let mut file = File::from(opened.map_err(|cause| {
+        if matches!(cause, Errno::ENOENT | Errno::ENOTDIR) {
             ReadError::Absent
         } else {
-            Problem::Unreadable(cause).into()
+            Problem::Unreadable(cause.into()).into()
         }
-    })?;
+    })?);
     let metadata = file.metadata().map_err(Problem::Unreadable)?;
     let kind = metadata.file_type();
     if !kind.is_file() {
@@ -57,8 +59,9 @@ pub(crate) fn read_text(path: &Path) -> Result<Zeroizing<String>, ReadError> {
     if size > LARGEST {
         return Err(Problem::TooLarge(LARGEST).into());
     }
-    // One allocation of the final size: a growing buffer would leave copies behind that nobody wipes.
-    let mut buffer = Zeroizing::new(vec![0; LARGEST.min(size.saturating_add(4096)).saturating_add(1)]);
+    // One allocation of the final size: a growing buffer would leave copies behind that nobody wipes. The byte more
+    // shows a file that grew meanwhile; that much and a little is read of it.
+    let mut buffer = Zeroizing::new(vec![0; LARGEST.min(size.saturating_add(512)).saturating_add(1)]);
     let mut filled = 0_usize;
     loop {
         let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) else {
@@ -84,7 +87,7 @@ pub(crate) fn read_text(path: &Path) -> Result<Zeroizing<String>, ReadError> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs::{self, File};
+    use std::fs;
     use std::io::Write as _;
     use std::path::PathBuf;
 
@@ -128,7 +131,7 @@ mod tests {
         assert_eq!(problem(Path::new("/dev/null")), "0 bytes");
         assert_eq!(problem(Path::new("/dev/zero")), "None a device, not a file");
         let pipe = place.join("pipe");
-        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        nix::unistd::mkfifo(&pipe, Mode::S_IRWXU).unwrap();
         assert_eq!(problem(&pipe), "None a pipe, not a file");
         fs::remove_dir_all(place).unwrap();
     }

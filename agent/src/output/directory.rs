@@ -2,19 +2,20 @@
 //! renames or removes files. Everything goes through one open handle of the directory, so that a parent that is
 //! swapped in between changes nothing.
 
-use std::ffi::{CString, OsStr};
+use std::cell::Cell;
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, fchown};
+use std::os::unix::fs::{PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 
 use log::debug;
 use nix::dir::Dir;
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, openat, renameat};
-use nix::sys::stat::{FileStat, Mode, fstatat, mkdirat};
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, openat, renameat};
+use nix::sys::stat::{FileStat, Mode, fstat, fstatat, mkdirat};
 use nix::unistd::{UnlinkatFlags, geteuid, unlinkat};
 use zeroize::Zeroizing;
 
@@ -23,7 +24,7 @@ use super::error::{OutputError, Step};
 /// Temporaries carry this ending; nothing else that we write does.
 const TEMPORARY: &str = ".rolekeeper-tmp";
 /// Longer files are none of ours.
-const MAX_FILE: u64 = 16 * 1024 * 1024;
+const MAX_FILE: usize = 16 * 1024 * 1024;
 
 /// Owner, group and mode of a published file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,8 +65,12 @@ pub enum Replacement {
 pub struct Directory {
     handle: OwnedFd,
     path: PathBuf,
-    /// Created by this very call, so that no crash can have left anything in it.
-    is_new: bool,
+    /// The agent's user.
+    us: u32,
+    /// Whether it was created a moment ago and nobody else can have used it since: then nothing is in it.
+    is_new: Cell<bool>,
+    /// Whether names have changed since the directory was last brought to the disk.
+    has_unsynced_names: Cell<bool>,
 }
 
 impl Directory {
@@ -78,25 +83,34 @@ impl Directory {
     ///
     /// When it cannot be created or opened, or belongs to somebody else.
     pub fn open_top(path: &Path, mode: u32) -> Result<Self, OutputError> {
-        let is_new = matches!(
-            std::fs::symlink_metadata(path), Err(cause) if cause.kind() == io::ErrorKind::NotFound
-        );
-        if is_new {
-            create_with_parents(path, mode)?;
-        }
-        let handle = File::open(path).map_err(|cause| OutputError::io(Step::Open, path, cause))?;
-        let metadata = handle.metadata().map_err(|cause| OutputError::io(Step::Open, path, cause))?;
-        let directory = Self { handle: handle.into(), path: path.to_owned(), is_new };
-        if !metadata.is_dir() {
-            return Err(OutputError::NotADirectory(path.to_owned()));
-        }
-        let us = geteuid().as_raw();
-        if metadata.uid() == us {
-            directory.set_mode(metadata.mode(), mode)?;
-        } else if metadata.uid() != 0 {
-            return Err(OutputError::ForeignDirectory { path: path.to_owned(), owner: metadata.uid() });
+        let (handle, is_new) = match open_directory(path) {
+            Err(Errno::ENOENT) => {
+                create_with_parents(path, mode)?;
+                (open_directory(path), true)
+            }
+            other => (other, false),
+        };
+        let failed = |cause: Errno| {
+            if cause == Errno::ENOTDIR {
+                OutputError::NotADirectory(path.to_owned())
+            } else {
+                OutputError::io(Step::Open, path, cause.into())
+            }
+        };
+        let handle = handle.map_err(failed)?;
+        let found = fstat(&handle).map_err(failed)?;
+        let directory = Self::new(handle, path.to_owned(), is_new);
+        if found.st_uid == directory.us {
+            directory.set_mode(found.st_mode, mode)?;
+        } else if found.st_uid != 0 {
+            return Err(OutputError::ForeignDirectory { path: path.to_owned(), owner: found.st_uid });
         }
         Ok(directory)
+    }
+
+    fn new(handle: OwnedFd, path: PathBuf, is_new: bool) -> Self {
+        let (is_new, has_unsynced_names) = (Cell::new(is_new), Cell::new(false));
+        Self { handle, path, us: geteuid().as_raw(), is_new, has_unsynced_names }
     }
 
     /// Opens a directory that only reading is intended in, whoever owns it.
@@ -106,11 +120,9 @@ impl Directory {
     /// When it cannot be opened.
     pub fn open_to_read(path: &Path) -> io::Result<Self> {
         // Who may pass a directory to a file that is its own need not be able to list it. An ordinary open would ask
-        // for that permission. Not through std, which takes O_PATH for an access mode where musl is the C library, and
-        // drops it.
+        // for that permission.
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        let handle = nix::fcntl::open(path, flags, Mode::empty())?;
-        Ok(Self { handle, path: path.to_owned(), is_new: false })
+        Ok(Self::new(openat(AT_FDCWD, path, flags, Mode::empty())?, path.to_owned(), false))
     }
 
     /// Opens the subdirectory `name`, creating it where it is missing, and gives it `mode`. What a crash left
@@ -122,7 +134,7 @@ impl Directory {
     pub fn subdirectory(&self, name: &str, mode: u32) -> Result<Self, OutputError> {
         let path = self.path.join(name);
         let failed = |cause: Errno| OutputError::io(Step::CreateDirectory, &path, cause.into());
-        let is_new = match mkdirat(&self.handle, name, Mode::from_bits_truncate(mode)) {
+        let created = match mkdirat(&self.handle, name, Mode::from_bits_truncate(mode)) {
             Ok(()) => true,
             Err(Errno::EEXIST) => false,
             Err(cause) => return Err(failed(cause)),
@@ -130,11 +142,12 @@ impl Directory {
         let flags = OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_RDONLY;
         let handle = openat(&self.handle, name, flags, Mode::empty())
             .map_err(|cause| OutputError::io(Step::Open, &path, cause.into()))?;
-        let found = nix::sys::stat::fstat(&handle).map_err(failed)?;
-        if found.st_uid != geteuid().as_raw() {
+        let found = fstat(&handle).map_err(failed)?;
+        if found.st_uid != self.us {
             return Err(OutputError::ForeignDirectory { path, owner: found.st_uid });
         }
-        let directory = Self { handle, path, is_new };
+        let has_unsynced_names = Cell::new(false);
+        let directory = Self { handle, path, us: self.us, is_new: Cell::new(created), has_unsynced_names };
         directory.set_mode(found.st_mode, mode)?;
         Ok(directory)
     }
@@ -154,7 +167,7 @@ impl Directory {
         Ok(self.read_with_metadata(name)?.map(|(bytes, _)| bytes))
     }
 
-    fn read_with_metadata(&self, name: &str) -> io::Result<Option<(Zeroizing<Vec<u8>>, std::fs::Metadata)>> {
+    fn read_with_metadata(&self, name: &str) -> io::Result<Option<(Zeroizing<Vec<u8>>, FileStat)>> {
         // Without O_NONBLOCK, a FIFO that somebody put in place would hold us for ever.
         let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
         let handle = match openat(&self.handle, name, flags, Mode::empty()) {
@@ -162,15 +175,16 @@ impl Directory {
             Err(Errno::ENOENT) => return Ok(None),
             Err(cause) => return Err(cause.into()),
         };
-        let mut file = File::from(handle);
-        let metadata = file.metadata()?;
-        if !metadata.is_file() || metadata.len() > MAX_FILE {
+        let found = fstat(&handle)?;
+        let size = usize::try_from(found.st_size).unwrap_or(usize::MAX);
+        if !is_regular(&found) || size > MAX_FILE {
             return Err(io::Error::other("not a regular file of a sane size"));
         }
-        let size = usize::try_from(metadata.len()).unwrap_or_default();
-        let mut bytes = Zeroizing::new(Vec::with_capacity(size.saturating_add(1)));
-        file.read_to_end(&mut bytes)?;
-        Ok(Some((bytes, metadata)))
+        // Files of ours are replaced and never written to, so the size is final: one read, and no growing buffer
+        // that would leave unwiped copies behind.
+        let mut bytes = Zeroizing::new(vec![0; size]);
+        File::from(handle).read_exact(&mut bytes)?;
+        Ok(Some((bytes, found)))
     }
 
     /// Whether the regular file `name` is there with these attributes. Of a file that was given away only the owner
@@ -179,14 +193,15 @@ impl Directory {
     pub fn holds(&self, name: &str, attributes: Attributes) -> bool {
         let Ok(found) = fstatat(&self.handle, name, AtFlags::AT_SYMLINK_NOFOLLOW) else { return false };
         is_regular(&found)
-            && match attributes.owner.filter(|owner| *owner != geteuid().as_raw()) {
+            && match attributes.owner.filter(|owner| *owner != self.us) {
                 Some(owner) => found.st_uid == owner,
-                None => attributes.matches(found.st_mode, found.st_uid, found.st_gid),
+                None => self.has_attributes(&found, attributes),
             }
     }
 
     /// Replaces the file `name` by one that holds `bytes`, so that a reader sees the old file or the new one,
     /// whole, with its final owner and mode, at any instant. Bytes that are there already are not written.
+    /// [`Self::settle`] has to follow the last replacement.
     ///
     /// # Errors
     ///
@@ -198,9 +213,10 @@ impl Directory {
         attributes: Attributes,
         durability: Durability,
     ) -> Result<Replacement, OutputError> {
-        if let Ok(Some((current, metadata))) = self.read_with_metadata(name)
+        if !self.is_new.get()
+            && let Ok(Some((current, found))) = self.read_with_metadata(name)
             && current.as_slice() == bytes
-            && attributes.matches(metadata.mode(), metadata.uid(), metadata.gid())
+            && self.has_attributes(&found, attributes)
         {
             return Ok(Replacement::Unchanged);
         }
@@ -217,7 +233,7 @@ impl Directory {
             return Err(error);
         }
         if durability == Durability::Synced {
-            self.sync()?;
+            self.has_unsynced_names.set(true);
         }
         Ok(Replacement::Written)
     }
@@ -264,9 +280,29 @@ impl Directory {
         }
     }
 
-    fn sync(&self) -> Result<(), OutputError> {
-        nix::unistd::fsync(&self.handle)
-            .map_err(|cause| OutputError::io(Step::SyncDirectory, &self.path, cause.into()))
+    /// Brings the names of replaced files to the disk: the last step of publishing, once for all files of the
+    /// directory.
+    ///
+    /// # Errors
+    ///
+    /// When the disk does not take them.
+    pub fn settle(&self) -> Result<(), OutputError> {
+        if self.has_unsynced_names.replace(false) {
+            nix::unistd::fsync(&self.handle)
+                .map_err(|cause| OutputError::io(Step::SyncDirectory, &self.path, cause.into()))?;
+        }
+        Ok(())
+    }
+
+    /// Whether nothing is in it, because it was created when it was opened.
+    #[must_use]
+    pub fn is_new(&self) -> bool {
+        self.is_new.get()
+    }
+
+    /// Takes back that nothing is in it: between creating it and holding the lock, another process had its turn.
+    pub fn is_in_use(&self) {
+        self.is_new.set(false);
     }
 
     /// Opens the lock file `name`, creating it where it is missing.
@@ -308,7 +344,7 @@ impl Directory {
     ///
     /// When the directory cannot be read, or a temporary not removed.
     pub fn sweep(&self) -> Result<(), OutputError> {
-        if self.is_new {
+        if self.is_new() {
             return Ok(());
         }
         for name in self.entries()? {
@@ -344,7 +380,7 @@ impl Directory {
             Err(Errno::ENOENT) => return Ok(()),
             Err(cause) => return Err(OutputError::io(Step::Open, &path, cause.into())),
         };
-        let directory = Self { handle, path, is_new: false };
+        let directory = Self::new(handle, path, false);
         for entry in directory.entries()? {
             directory.remove(&entry)?;
         }
@@ -352,6 +388,12 @@ impl Directory {
             Ok(()) | Err(Errno::ENOENT) => Ok(()),
             Err(cause) => Err(OutputError::io(Step::Remove, &directory.path, cause.into())),
         }
+    }
+
+    fn has_attributes(&self, found: &FileStat, wanted: Attributes) -> bool {
+        found.st_mode & 0o7777 == wanted.mode
+            && found.st_uid == wanted.owner.unwrap_or(self.us)
+            && wanted.group.is_none_or(|group| group == found.st_gid)
     }
 
     fn set_mode(&self, current: u32, wanted: u32) -> Result<(), OutputError> {
@@ -363,26 +405,26 @@ impl Directory {
     }
 }
 
-impl Attributes {
-    fn matches(self, mode: u32, owner: u32, group: u32) -> bool {
-        mode & 0o7777 == self.mode
-            && owner == self.owner.unwrap_or_else(|| geteuid().as_raw())
-            && self.group.is_none_or(|wanted| wanted == group)
-    }
-}
-
 fn is_regular(found: &FileStat) -> bool {
     found.st_mode & 0o170_000 == 0o100_000
 }
 
+fn open_directory(path: &Path) -> nix::Result<OwnedFd> {
+    let flags = OFlag::O_DIRECTORY | OFlag::O_RDONLY | OFlag::O_CLOEXEC;
+    openat(AT_FDCWD, path, flags, Mode::empty())
+}
+
 fn create_with_parents(path: &Path, mode: u32) -> Result<(), OutputError> {
     let failed = |cause| OutputError::io(Step::CreateDirectory, path, cause);
-    if let Some(parent) = path.parent() {
-        std::fs::create_dir_all(parent).map_err(failed)?;
-    }
-    let name = CString::new(path.as_os_str().as_bytes()).map_err(|cause| failed(cause.into()))?;
-    match nix::unistd::mkdir(name.as_c_str(), Mode::from_bits_truncate(mode)) {
+    let create = || match mkdirat(AT_FDCWD, path, Mode::from_bits_truncate(mode)) {
         Ok(()) | Err(Errno::EEXIST) => Ok(()),
-        Err(cause) => Err(failed(cause.into())),
+        Err(cause) => Err(cause),
+    };
+    match (create(), path.parent()) {
+        (Err(Errno::ENOENT), Some(parent)) => {
+            std::fs::create_dir_all(parent).map_err(failed)?;
+            create().map_err(|cause| failed(cause.into()))
+        }
+        (outcome, _) => outcome.map_err(|cause| failed(cause.into())),
     }
 }

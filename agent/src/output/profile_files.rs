@@ -34,7 +34,8 @@ pub fn publish(
     replace(JSON, &material.process_json())?;
     replace(CREDENTIALS, &material.own_credentials_file())?;
     replace(ENV, &material.env())?;
-    replace(CONFIG, &config.own_config_file())
+    replace(CONFIG, &config.own_config_file())?;
+    directory.settle()
 }
 
 /// Whether all files of the profile are there, with their owner and mode.

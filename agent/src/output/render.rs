@@ -55,7 +55,7 @@ impl Material<'_> {
     #[must_use]
     pub fn process_json(&self) -> Rendered {
         let keys = &self.issued.credentials;
-        let mut json = line_buffer();
+        let mut json = buffer_for(self.issued, 1);
         push_json(&mut json, "{\"Version\":1,\"AccessKeyId\":", &keys.access_key_id);
         push_json(&mut json, ",\"SecretAccessKey\":", keys.secret_access_key.expose());
         if let Some(session_token) = &keys.session_token {
@@ -99,7 +99,7 @@ impl Material<'_> {
     /// `NAME=value` lines without quotes, the common ground of systemd's `EnvironmentFile` and `--env-file`.
     #[must_use]
     pub fn env(&self) -> Rendered {
-        let mut text = line_buffer();
+        let mut text = buffer_for(self.issued, 1);
         for (name, value) in self.variables() {
             push_all(&mut text, &[name, "=", &value, "\n"]);
         }
@@ -107,7 +107,7 @@ impl Material<'_> {
     }
 
     fn export(&self) -> Rendered {
-        let mut text = line_buffer();
+        let mut text = buffer_for(self.issued, 1);
         for (name, value) in self.variables() {
             push_all(&mut text, &["export ", name, "='", &value, "'\n"]);
         }
@@ -117,7 +117,7 @@ impl Material<'_> {
     /// A credentials file of this profile alone: `[default]` and `[NAME]`, each once.
     #[must_use]
     pub fn own_credentials_file(&self) -> Rendered {
-        let mut text = line_buffer();
+        let mut text = buffer_for(self.issued, 2);
         push_all(&mut text, &[MARKER, "\n"]);
         self.push_credentials_section(&mut text, "default");
         if self.profile != "default" {
@@ -220,9 +220,15 @@ pub fn parse_process_json(bytes: &[u8]) -> Option<IssuedCredentials> {
     })
 }
 
-/// Long enough for one profile, so that growing leaves no unwiped copy behind.
-fn line_buffer() -> Rendered {
-    Zeroizing::new(String::with_capacity(16 * 1024))
+/// A buffer that holds `issued` so many times: growing would leave unwiped copies behind.
+fn buffer_for(issued: &IssuedCredentials, times: usize) -> Rendered {
+    /// Names, markers, times and regions around one set of keys.
+    const AROUND: usize = 512;
+    let keys = &issued.credentials;
+    let token = keys.session_token.as_ref().map_or(0, |token| token.expose().len());
+    let length = [keys.access_key_id.len(), keys.secret_access_key.expose().len(), token, AROUND];
+    let one = length.into_iter().fold(0_usize, usize::saturating_add);
+    Zeroizing::new(String::with_capacity(one.saturating_mul(times)))
 }
 
 fn push_all(text: &mut String, parts: &[&str]) {

@@ -96,10 +96,15 @@ impl State {
     ///
     /// When the key cannot be written.
     pub fn open(directory: Directory, fresh_key: &[u8]) -> Result<Self, OutputError> {
-        if let Some(state) = directory.read(KEY_FILE).ok().flatten().filter(|key| key.len() == KEY_LENGTH) {
-            return Ok(Self { directory, key: state.to_vec() });
+        let known = directory.read(KEY_FILE).ok().flatten();
+        if known.is_some() {
+            directory.is_in_use();
         }
-        directory.replace(KEY_FILE, fresh_key, Attributes::PRIVATE, Durability::Synced)?;
+        if let Some(key) = known.filter(|key| key.len() == KEY_LENGTH) {
+            return Ok(Self { directory, key: key.to_vec() });
+        }
+        // Not synced: a key that a power loss takes is replaced like a damaged one.
+        directory.replace(KEY_FILE, fresh_key, Attributes::PRIVATE, Durability::Renamed)?;
         Ok(Self { directory, key: fresh_key.to_vec() })
     }
 
@@ -155,9 +160,9 @@ impl State {
     /// When it cannot be written.
     pub fn store(&self, record: &Record) -> Result<(), OutputError> {
         let text = record.render();
-        self.directory
-            .replace(&record_name(&record.profile), text.as_bytes(), Attributes::PRIVATE, Durability::Synced)
-            .map(drop)
+        let name = record_name(&record.profile);
+        self.directory.replace(&name, text.as_bytes(), Attributes::PRIVATE, Durability::Synced)?;
+        self.directory.settle()
     }
 
     /// Forgets `profile`.

@@ -1,10 +1,11 @@
 //! The files at the top that cover several profiles: `credentials`, `config` and `status.json`. They are made from
 //! what is published, so that a run for one profile keeps the others.
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value, json};
 
-use super::{Keeper, is_shared};
-use crate::config::ManagedProfile;
+use super::{Entry, Keeper, is_shared};
 use crate::config::model::{BaseSource, Profile};
 use crate::credentials::IssuedCredentials;
 use crate::output::OutputError;
@@ -17,46 +18,50 @@ use crate::timestamp::{Rfc3339Seconds, between};
 const STATUS_VERSION: u64 = 1;
 
 impl Keeper<'_> {
-    pub(super) fn write_common_files(&self) -> Result<(), OutputError> {
-        let records: Vec<(&ManagedProfile, Record)> =
-            self.config.profiles().iter().map(|managed| (managed, self.state.load(&managed.name))).collect();
-        self.write_credentials(&records)?;
-        self.write_config(&records)?;
-        let status = format!("{:#}\n", self.status(&records));
+    pub(super) fn write_common_files(&self, entries: &[Entry<'_>]) -> Result<(), OutputError> {
+        self.write_credentials(entries)?;
+        self.write_config(entries)?;
+        let status = format!("{:#}\n", self.status(entries));
         let attributes = Attributes { mode: self.open_mode(), ..Attributes::PRIVATE };
-        self.top.replace("status.json", status.as_bytes(), attributes, Durability::Renamed).map(drop)
+        self.top.replace("status.json", status.as_bytes(), attributes, Durability::Renamed)?;
+        self.top.settle()
     }
 
     /// The profiles that belong to the agent's user alone; others have their own directory.
-    fn write_credentials(&self, records: &[(&ManagedProfile, Record)]) -> Result<(), OutputError> {
-        let own: Vec<(&str, IssuedCredentials)> = records
-            .iter()
-            .filter(|(managed, _)| {
-                managed.outcome.as_ref().map_or(true, |profile| profile.publication.owner.is_none())
-            })
-            .filter_map(|(managed, _)| {
-                let published = self.published(&managed.name)?;
-                Some((managed.name.as_str(), parse_process_json(&published.json)?))
-            })
-            .collect();
+    fn write_credentials(&self, entries: &[Entry<'_>]) -> Result<(), OutputError> {
+        let own = |entry: &&Entry<'_>| {
+            entry.managed.outcome.as_ref().map_or(true, |profile| profile.publication.owner.is_none())
+        };
+        let issued: Vec<(&str, Cow<'_, IssuedCredentials>)> =
+            entries.iter().filter(own).filter_map(|entry| self.issued(entry)).collect();
         let materials: Vec<Material<'_>> =
-            own.iter().map(|(profile, issued)| Material { profile, issued, region: None }).collect();
+            issued.iter().map(|(profile, issued)| Material { profile, issued, region: None }).collect();
         let text = all_credentials(&materials);
         self.top.replace("credentials", text.as_bytes(), Attributes::PRIVATE, Durability::Synced).map(drop)
     }
 
+    /// The credentials of this batch, or those that an earlier one has published.
+    fn issued<'e>(&self, entry: &'e Entry<'_>) -> Option<(&'e str, Cow<'e, IssuedCredentials>)> {
+        let name = entry.managed.name.as_str();
+        if let Some(issued) = &entry.issued {
+            return Some((name, Cow::Borrowed(issued)));
+        }
+        let document = self.document(name, entry.record.published.as_ref()?)?;
+        Some((name, Cow::Owned(parse_process_json(&document.json)?)))
+    }
+
     /// Every profile that has been published; no secret.
-    fn write_config(&self, records: &[(&ManagedProfile, Record)]) -> Result<(), OutputError> {
-        let entries: Vec<_> = records
+    fn write_config(&self, entries: &[Entry<'_>]) -> Result<(), OutputError> {
+        let sections: Vec<_> = entries
             .iter()
-            .filter_map(|(managed, record)| {
+            .filter_map(|Entry { managed, record, .. }| {
                 let region = record.published.as_ref()?.region.clone();
                 let publication = managed.outcome.as_ref().ok().map(|profile| &profile.publication);
                 Some(self.config_entry(&managed.name, publication, region))
             })
             .collect();
         let attributes = Attributes { mode: self.open_mode(), ..Attributes::PRIVATE };
-        self.top.replace("config", all_config(&entries).as_bytes(), attributes, Durability::Synced).map(drop)
+        self.top.replace("config", all_config(&sections).as_bytes(), attributes, Durability::Synced).map(drop)
     }
 
     /// Files without secrets are for everybody who may pass the directory.
@@ -65,10 +70,10 @@ impl Keeper<'_> {
         if usable.into_iter().any(|profile| is_shared(&profile.publication)) { 0o644 } else { 0o600 }
     }
 
-    fn status(&self, records: &[(&ManagedProfile, Record)]) -> Value {
-        let profiles: Vec<Value> = records
+    fn status(&self, entries: &[Entry<'_>]) -> Value {
+        let profiles: Vec<Value> = entries
             .iter()
-            .map(|(managed, record)| {
+            .map(|Entry { managed, record, .. }| {
                 let mut entry = Map::new();
                 entry.insert("profile".to_owned(), managed.name.clone().into());
                 if let Ok(profile) = &managed.outcome {

@@ -113,7 +113,7 @@ mod tests {
     };
 
     fn kept(reuse: Reuse, minutes: i64) -> bool {
-        HOUR.is_kept(reuse, ISSUED + Duration::minutes(minutes))
+        HOUR.is_kept(reuse, ISSUED.saturating_add(Duration::minutes(minutes)))
     }
 
     #[test]
@@ -137,6 +137,6 @@ mod tests {
     #[test]
     fn long_term_keys_stay() {
         let keys = Freshness::Published { issued: ISSUED, due: None, expiration: None };
-        assert!(keys.is_kept(Reuse::Fresh, ISSUED + Duration::days(4000)));
+        assert!(keys.is_kept(Reuse::Fresh, ISSUED.saturating_add(Duration::days(4000))));
     }
 }

@@ -4,6 +4,7 @@
 mod aggregate;
 mod freshness;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use zeroize::Zeroizing;
 use crate::chain::{Chains, Obtained};
 use crate::config::model::{Profile, Publication};
 use crate::config::{Config, ManagedProfile};
+use crate::credentials::IssuedCredentials;
 use crate::error::Error;
 use crate::fingerprint::fingerprint;
 use crate::host::Host;
@@ -21,7 +23,7 @@ use crate::output::directory::{Attributes, Directory};
 use crate::output::names::file_name;
 use crate::output::profile_files::{self, keyed_digest};
 use crate::output::render::{ConfigEntry, Material, shell_word};
-use crate::output::state::{Failure, Published, State};
+use crate::output::state::{Failure, Published, Record, State};
 use crate::output::{OutputError, Step};
 use crate::schedule::{Fraction, Lifetime};
 use crate::timestamp::between;
@@ -45,8 +47,6 @@ pub struct Facts {
     pub output_dir: PathBuf,
     /// The program's own path, for published commands.
     pub program: PathBuf,
-    /// The name of the host.
-    pub host_name: String,
     /// Random bytes for a host that has no key yet.
     pub fresh_key: Vec<u8>,
 }
@@ -92,6 +92,15 @@ pub struct PublishedDocument {
     pub region: Option<String>,
 }
 
+/// One managed profile in a batch.
+#[derive(Debug)]
+struct Entry<'a> {
+    managed: &'a ManagedProfile,
+    record: Record,
+    /// What this batch obtained.
+    issued: Option<IssuedCredentials>,
+}
+
 /// What became of the profiles of a batch, by name.
 pub type Report = Vec<(String, Outcome)>;
 
@@ -122,10 +131,13 @@ impl<'a> Keeper<'a> {
         let state = top.subdirectory("state", CLOSED)?;
         let lock = state.lock_file(LOCK_FILE)?;
         wait_for_lock(&lock, &facts.output_dir, host)?;
-        top.sweep()?;
-        state.sweep()?;
-        let profiles = top.subdirectory("profiles", mode)?;
         let state = State::open(state, &facts.fresh_key)?;
+        if !state.directory().is_new() {
+            top.is_in_use();
+        }
+        top.sweep()?;
+        state.directory().sweep()?;
+        let profiles = top.subdirectory("profiles", mode)?;
         Ok(Self { host, config, facts, top, profiles, state, _lock: lock })
     }
 
@@ -135,41 +147,55 @@ impl<'a> Keeper<'a> {
     ///
     /// When the common files cannot be written; what becomes of a single profile is in the report.
     pub fn refresh(&self, selected: &[&ManagedProfile], reuse: Reuse) -> Result<Report, OutputError> {
-        let chains = Chains::new(self.host, self.facts.host_name.clone());
+        let chains = Chains::new(self.host);
+        let entry = |managed: &'a ManagedProfile| Entry {
+            managed,
+            record: self.state.load(&managed.name),
+            issued: None,
+        };
+        let mut entries: Vec<Entry<'a>> = self.config.profiles().iter().map(entry).collect();
+        let selected: BTreeSet<&str> = selected.iter().map(|managed| managed.name.as_str()).collect();
         let mut report = Vec::with_capacity(selected.len());
-        for managed in selected {
-            let outcome = match &managed.outcome {
-                Ok(profile) => self.refresh_profile(profile, &chains, reuse),
+        for entry in &mut entries {
+            let name = &entry.managed.name;
+            if !selected.contains(name.as_str()) {
+                continue;
+            }
+            let outcome = match &entry.managed.outcome {
+                Ok(profile) => self.refresh_profile(profile, entry, &chains, reuse),
                 Err(error) => Err(Error::Config(error.clone())),
             };
-            let outcome = outcome.or_else(|error| self.remember_failure(managed, error))?;
-            report.push((managed.name.clone(), outcome));
+            let outcome = outcome.or_else(|error| self.remember_failure(entry, error))?;
+            report.push((name.clone(), outcome));
         }
         self.remove_unmanaged()?;
-        self.write_common_files()?;
+        self.write_common_files(&entries)?;
         Ok(report)
     }
 
     /// What is published for `name`, where it is what was published last.
     #[must_use]
     pub fn published(&self, name: &str) -> Option<PublishedDocument> {
-        let last = self.state.load(name).published?;
+        self.document(name, &self.state.load(name).published?)
+    }
+
+    fn document(&self, name: &str, last: &Published) -> Option<PublishedDocument> {
         let directory = Directory::open_to_read(&self.profiles.path().join(file_name(name))).ok()?;
         let json = profile_files::read_own(&directory, self.state.key(), &last.digest)?;
-        Some(PublishedDocument { json, region: last.region })
+        Some(PublishedDocument { json, region: last.region.clone() })
     }
 
     fn refresh_profile(
         &self,
         profile: &Profile,
+        entry: &mut Entry<'_>,
         chains: &Chains<'_>,
         reuse: Reuse,
     ) -> Result<Outcome, Error> {
-        let mut record = self.state.load(&profile.name);
+        let record = &mut entry.record;
         let wanted = fingerprint(self.state.key(), profile);
-        if freshness::of(&self.state, self.profiles.path(), profile, &record, &wanted)
-            .is_kept(reuse, self.host.true_time())
-        {
+        let freshness = freshness::of(&self.state, self.profiles.path(), profile, record, &wanted);
+        if freshness.is_kept(reuse, self.host.true_time()) {
             return Ok(Outcome::Kept);
         }
         let obtained = chains
@@ -182,7 +208,8 @@ impl<'a> Keeper<'a> {
         record.failure = None;
         record.reduced = obtained.reduced;
         record.config = self.config_path();
-        self.state.store(&record)?;
+        self.state.store(record)?;
+        entry.issued = Some(obtained.issued);
         info!("profile `{}`: published, generation {generation}", profile.name);
         Ok(Outcome::Refreshed { expiration })
     }
@@ -196,18 +223,21 @@ impl<'a> Keeper<'a> {
     ) -> Result<Published, OutputError> {
         let material =
             Material { profile: &profile.name, issued: &obtained.issued, region: obtained.region.as_deref() };
+        // What is remembered has whole seconds; so has what is said of it before it was read back.
+        let issued = obtained.at.replace_nanosecond(0).unwrap_or(obtained.at);
+        let digest = keyed_digest(self.state.key(), material.process_json().as_bytes());
         let directory = self.profile_directory(profile)?;
         let entry = self.config_entry(&profile.name, Some(&profile.publication), obtained.region.clone());
         profile_files::publish(&directory, &material, &entry, attributes(&profile.publication))?;
         let due = obtained.issued.expiration.map(|expiration| {
             let jitter = Fraction::keyed(self.state.key(), &profile.name, generation);
-            Lifetime { issued: obtained.at, expiration }.due(&profile.refresh, jitter)
+            Lifetime { issued, expiration }.due(&profile.refresh, jitter)
         });
         Ok(Published {
             fingerprint,
-            digest: keyed_digest(self.state.key(), material.process_json().as_bytes()),
+            digest,
             generation,
-            issued: obtained.at,
+            issued,
             expiration: obtained.issued.expiration,
             real_expiration: obtained.real_expiration,
             due,
@@ -217,9 +247,9 @@ impl<'a> Keeper<'a> {
     }
 
     /// A failure changes no published file; it is remembered for `status`.
-    fn remember_failure(&self, managed: &ManagedProfile, error: Error) -> Result<Outcome, OutputError> {
-        let mut record = self.state.load(&managed.name);
+    fn remember_failure(&self, entry: &mut Entry<'_>, error: Error) -> Result<Outcome, OutputError> {
         let now = self.host.true_time();
+        let record = &mut entry.record;
         let count = record.failure.as_ref().map_or(0, |last| last.count).saturating_add(1);
         record.failure = Some(Failure {
             at: now,
@@ -229,9 +259,9 @@ impl<'a> Keeper<'a> {
             count,
         });
         record.config = self.config_path();
-        self.state.store(&record)?;
-        let remaining = record.published.and_then(|last| Some(between(now, last.expiration?)));
-        let margin = managed.outcome.as_ref().map_or(Duration::ZERO, |profile| profile.refresh.margin);
+        self.state.store(record)?;
+        let remaining = record.published.as_ref().and_then(|last| Some(between(now, last.expiration?)));
+        let margin = entry.managed.outcome.as_ref().map_or(Duration::ZERO, |profile| profile.refresh.margin);
         let margin = time::Duration::try_from(margin).unwrap_or_default();
         Ok(Outcome::Failed { error, remaining, margin })
     }
@@ -240,7 +270,7 @@ impl<'a> Keeper<'a> {
     /// file count: a run with another one must not take down what it does not know.
     fn remove_unmanaged(&self) -> Result<(), OutputError> {
         let path = self.config_path();
-        if path.is_empty() {
+        if path.is_empty() || self.state.directory().is_new() {
             return Ok(());
         }
         for record in self.state.load_all()? {

@@ -8,20 +8,22 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use ureq::http::Uri;
-use ureq::unversioned::transport::{Connector, TcpConnector};
+use ureq::unversioned::transport::Connector;
 use ureq::{Agent, Timeout};
 use zeroize::Zeroizing;
 
 use super::error::{Phase, TransportError};
 use super::resolver::{CachingResolver, LookupFailed};
+use super::tcp::TcpConnector;
 use super::tls::{TlsConnector, client_config};
 use super::{Channel, MAX_REPLY, Method, Request, Response, Transport};
 use crate::clock::Clock;
 
 /// Requests and replies are a few kilobytes; longer bodies take several rounds through the buffer.
 const BUFFER: usize = 8 * 1024;
-/// All headers of a reply together.
-const MAX_HEADERS: usize = 16 * 1024;
+/// All headers of a reply together. Below [`BUFFER`], because ureq takes a head that fills its buffer for a connection
+/// that has ended.
+const MAX_HEADERS: usize = 7 * 1024;
 const USER_AGENT: &str = concat!("rolekeeper/", env!("CARGO_PKG_VERSION"));
 
 /// HTTP/1.1 over kept-alive connections. Dropping it closes them.
@@ -74,11 +76,11 @@ fn settings() -> ureq::config::Config {
 }
 
 fn plain_agent() -> Agent {
-    Agent::with_parts(settings(), TcpConnector::default(), CachingResolver::default())
+    Agent::with_parts(settings(), TcpConnector, CachingResolver::default())
 }
 
 fn tls_agent(ca_bundle: Option<&Path>) -> Result<Agent, TransportError> {
-    let connector = TcpConnector::default().chain(TlsConnector(client_config(ca_bundle)?));
+    let connector = TcpConnector.chain(TlsConnector(client_config(ca_bundle)?));
     Ok(Agent::with_parts(settings(), connector, CachingResolver::default()))
 }
 

@@ -4,6 +4,7 @@
 mod error;
 mod http;
 mod resolver;
+mod tcp;
 mod tls;
 
 pub use error::{CaBundleProblem, Phase, TransportError};

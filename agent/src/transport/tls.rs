@@ -6,6 +6,7 @@ use std::io::{Read, Write};
 use std::path::Path;
 use std::sync::Arc;
 
+use rustls::client::Resumption;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::ServerName;
 use rustls::pki_types::pem::PemObject;
@@ -23,11 +24,13 @@ pub(super) fn client_config(ca_bundle: Option<&Path>) -> Result<Arc<ClientConfig
         Some(path) => bundle_roots(path)?,
     };
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
+    let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(TransportError::Tls)?
         .with_root_certificates(roots)
         .with_no_client_auth();
+    // Connections are kept for a batch and batches are minutes apart: a session would not be resumed.
+    config.resumption = Resumption::disabled();
     Ok(Arc::new(config))
 }
 

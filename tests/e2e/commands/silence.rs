@@ -143,7 +143,6 @@ fn nobody_listening_is_no_crash() {
 }
 
 #[test]
-#[ignore = "simple_logger panics where standard error cannot be written"]
 fn nobody_listening_to_a_verbose_run_is_no_crash() {
     let world = World::new(INSTANCE_CROSS_ACCOUNT);
     for redirection in ["2>/dev/full", "2>&-", "<&- >&- 2>&-"] {
