@@ -1,9 +1,9 @@
 //! The whole program against the fake AWS: one file for each part of what it promises.
 
 #[cfg(test)]
-mod budget;
-#[cfg(test)]
 mod bucket;
+#[cfg(test)]
+mod budget;
 #[cfg(test)]
 mod commands;
 #[cfg(test)]
