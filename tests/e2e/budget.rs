@@ -16,7 +16,7 @@ const PER_FILE: usize = 10;
 /// System calls of each further profile beside its files: a directory, and an exchange with STS.
 const PER_FURTHER_PROFILE: usize = 15;
 /// What a debug build may need more: it is dynamically linked and asks its allocator for more.
-const DEBUG_ALLOWANCE: usize = 150;
+const DEBUG_ALLOWANCE: usize = 60;
 
 /// System calls by name, as strace writes them.
 type Calls = BTreeMap<String, Vec<String>>;
