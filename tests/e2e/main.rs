@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod bucket;
 #[cfg(test)]
+mod budget;
+#[cfg(test)]
 mod commands;
 #[cfg(test)]
 mod host;
