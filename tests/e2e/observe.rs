@@ -2,6 +2,7 @@
 //! `status` says of it. Decides nothing.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use fake_aws::{Kind, Received, Service};
@@ -40,6 +41,15 @@ impl World {
     /// How long the published credentials of `profile` are valid from here on.
     pub(crate) fn life(&self, profile: &str) -> time::Duration {
         between(now(), instant(&self.document(profile)["Expiration"]))
+    }
+
+    /// The files that were added, removed or changed since `before` was taken.
+    pub(crate) fn changed(&self, before: &[(PathBuf, Vec<u8>)]) -> BTreeSet<PathBuf> {
+        let after = self.snapshot();
+        let only = |these: &[(PathBuf, Vec<u8>)], those: &[(PathBuf, Vec<u8>)]| -> Vec<PathBuf> {
+            these.iter().filter(|file| !those.contains(file)).map(|(path, _)| path.clone()).collect()
+        };
+        only(before, &after).into_iter().chain(only(&after, before)).collect()
     }
 
     /// Whether nothing at all is published for `profile`.
