@@ -6,6 +6,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::error::Error;
 use std::fmt;
+use std::sync::Arc;
 
 use log::{info, warn};
 use time::OffsetDateTime;
@@ -40,8 +41,8 @@ pub struct Obtained {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ChainError {
-    /// The instance metadata service.
-    Imds(ImdsError),
+    /// The instance metadata service; one failure may be that of several chains.
+    Imds(Arc<ImdsError>),
     /// The role of this profile could not be assumed.
     Role {
         /// The role.
@@ -57,7 +58,7 @@ pub enum ChainError {
 #[derive(Debug)]
 pub struct Chains<'a> {
     host: &'a Host<'a>,
-    instances: RefCell<HashMap<InstanceKey, InstanceCredentials>>,
+    instances: RefCell<HashMap<InstanceKey, Result<InstanceCredentials, Arc<ImdsError>>>>,
     identities: RefCell<HashMap<String, InstanceIdentity>>,
 }
 
@@ -98,7 +99,7 @@ impl<'a> Chains<'a> {
     /// # Errors
     ///
     /// When IMDS has to be asked and cannot be reached.
-    pub fn region(&self, profile: &Profile) -> Result<Option<String>, ImdsError> {
+    pub fn region(&self, profile: &Profile) -> Result<Option<String>, Arc<ImdsError>> {
         if profile.region.is_some() || !matches!(profile.chain.base, BaseSource::Ec2InstanceMetadata) {
             return Ok(profile.region.clone());
         }
@@ -142,11 +143,19 @@ impl<'a> Chains<'a> {
         }
     }
 
-    fn instance(&self, profile: &Profile) -> Result<InstanceCredentials, ImdsError> {
+    /// A failure is remembered too: a service that did not answer the first chain is not waited for by each of a
+    /// thousand others.
+    fn instance(&self, profile: &Profile) -> Result<InstanceCredentials, Arc<ImdsError>> {
         let key = instance_key(profile);
         if let Some(known) = self.instances.borrow().get(&key) {
-            return Ok(known.clone());
+            return known.clone();
         }
+        let outcome = self.fetch_instance(profile).map_err(Arc::new);
+        self.instances.borrow_mut().insert(key, outcome.clone());
+        outcome
+    }
+
+    fn fetch_instance(&self, profile: &Profile) -> Result<InstanceCredentials, ImdsError> {
         let imds = Imds::open(&profile.imds, self.host)?;
         let fetched = imds.credentials()?;
         info!("instance profile role `{}`", fetched.role_name);
@@ -155,11 +164,10 @@ impl<'a> Chains<'a> {
         {
             self.learn_identity(profile, &imds)?;
         }
-        self.instances.borrow_mut().insert(key, fetched.clone());
         Ok(fetched)
     }
 
-    fn identity(&self, profile: &Profile) -> Result<InstanceIdentity, ImdsError> {
+    fn identity(&self, profile: &Profile) -> Result<InstanceIdentity, Arc<ImdsError>> {
         let known = |identities: &RefCell<HashMap<String, InstanceIdentity>>| {
             identities.borrow().get(&profile.imds.endpoint).cloned()
         };
@@ -286,7 +294,7 @@ impl fmt::Display for ChainError {
 impl Error for ChainError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            Self::Imds(cause) => Some(cause),
+            Self::Imds(cause) => Some(cause.as_ref()),
             Self::Role { cause, .. } | Self::Sts(cause) => Some(cause),
         }
     }

@@ -424,6 +424,25 @@ fn a_service_on_the_ipv6_loopback_is_reached() {
 }
 
 #[test]
+fn a_swallowed_answer_is_taken_for_the_hop_limit_within_ten_seconds() {
+    let config = format!("{INSTANCE}{INSTANCE_CROSS_ACCOUNT}");
+    let world = World::new(&config);
+    world.fake.imds().fail(Fault::new(Action::Hang).on(Kind::Token));
+    let (run, time) = timed(|| world.run(&["refresh"]));
+    run.assert_failure(
+        75,
+        &[
+            "profile `instance`",
+            "profile `instancecrossaccount`",
+            "no session token from the instance metadata service",
+            "--http-put-response-hop-limit 2",
+        ],
+    );
+    assert!(time < Duration::from_secs(10), "two profiles of one instance took {time:?}");
+    assert_eq!(world.kinds(Service::Imds), [Kind::Token; 3]);
+}
+
+#[test]
 fn a_refused_connection_is_said_at_once() {
     let world = World::new(INSTANCE);
     let nowhere = closed_port();
