@@ -116,9 +116,11 @@ impl<'a> Chains<'a> {
             let region = region.as_deref().ok_or(StsError::NoRegion).map_err(failed)?;
             let sts = Sts::new(&profile.sts, region, self.host).map_err(failed)?;
             let session_name = self.session_name(profile, role)?;
-            at = self.host.true_time();
+            let (asked, believed) = (self.host.true_time(), self.host.clock_offset());
             let (next, reduction) =
                 assume(&sts, role, &session_name, &issued, known_reduced).map_err(failed)?;
+            // The answer itself may have corrected the clock.
+            at = asked.saturating_add(self.host.clock_offset().saturating_sub(believed));
             issued = next;
             reduced.extend(reduction);
         }

@@ -6,7 +6,7 @@ use std::ffi::OsStr;
 use std::net::TcpListener;
 use std::time::Duration;
 
-use fake_aws::scenario::ABCD;
+use fake_aws::scenario::{ABCD, EFGH};
 use fake_aws::{Action, ExpirationForm, Fault, Kind, Permission, Refusal, Reply, Role, Service, Trust};
 
 use crate::observe::{INSTANCE, connections, instant, now, timed};
@@ -508,4 +508,33 @@ fn a_failing_service_leaves_what_is_published_alone() {
     world.run(&["refresh", "--force"]).assert_silent_success();
     assert!(world.status("instancecrossaccount").get("last_error").is_none());
     assert_ne!(world.document("instancecrossaccount"), before);
+}
+
+#[test]
+fn the_time_of_the_service_is_believed_where_the_clock_of_the_host_is_wrong() {
+    for minutes in [40_i64, -40] {
+        let offset = time::Duration::minutes(minutes);
+        let world = World::new(ALL_CONFIGURED);
+        world.fake.imds().clock_offset(offset);
+        world.fake.sts().clock_offset(offset);
+        world.run(&["refresh"]).assert_silent_success();
+        assert_eq!(world.assumptions().len(), 1, "signed with the right time from the start");
+        assert_eq!(world.assumptions()[0].parameter("RoleArn"), Some(EFGH));
+        let run = world.run(&["status", "--json"]);
+        let status: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
+        let seconds = status["clock_offset_seconds"].as_i64().unwrap();
+        assert!((seconds.abs_diff(offset.whole_seconds())) <= 5, "{seconds}");
+        let left = status["profiles"][0]["expires_in_seconds"].as_i64().unwrap();
+        assert!((3500..=3605).contains(&left), "{left}");
+    }
+}
+
+#[test]
+fn a_host_that_is_ahead_does_not_take_young_credentials_for_expired() {
+    let world = World::new(INSTANCE);
+    world.fake.imds().clock_offset(time::Duration::hours(-9));
+    world.run(&["refresh"]).assert_silent_success();
+    assert!(world.status("instance").get("real_expiration").is_none());
+    let minutes = world.life("instance").saturating_add(time::Duration::hours(9)).whole_minutes();
+    assert!((357..=360).contains(&minutes), "published as AWS gave it: {minutes}");
 }

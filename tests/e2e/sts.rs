@@ -234,6 +234,8 @@ fn a_skewed_clock_is_corrected_with_one_more_signature() {
         let status = world.status("keys");
         let left = status["expires_in_seconds"].as_i64().unwrap();
         assert!((3500..=3605).contains(&left), "judged by the corrected time: {left}");
+        let duration = status["effective_duration_seconds"].as_i64().unwrap();
+        assert!((3598..=3602).contains(&duration), "issued at the corrected time: {duration}");
     }
 }
 
