@@ -9,7 +9,7 @@ use std::time::Duration;
 use fake_aws::scenario::{ABCD, EFGH};
 use fake_aws::{Action, ExpirationForm, Fault, Kind, Permission, Refusal, Reply, Role, Service, Trust};
 
-use crate::observe::{INSTANCE, connections, instant, now, timed};
+use crate::observe::{INSTANCE, at_once, connections, instant, now, timed};
 use crate::support::{INSTANCE_CROSS_ACCOUNT, Run, World};
 
 const ENDPOINT: &str = "AWS_EC2_METADATA_SERVICE_ENDPOINT";
@@ -208,7 +208,8 @@ fn a_forbidden_service_is_explained() {
 
 #[test]
 fn errors_of_the_server_pass_on_every_step() {
-    for kind in [Kind::Token, Kind::ExtendedListing, Kind::ExtendedDocument, Kind::IdentityDocument] {
+    let kinds = [Kind::Token, Kind::ExtendedListing, Kind::ExtendedDocument, Kind::IdentityDocument];
+    at_once(kinds, |kind| {
         for status in [429, 500, 502, 503, 504] {
             let world = World::new(INSTANCE_CROSS_ACCOUNT);
             world.fake.imds().fail(Fault::new(Action::status(status)).on(kind).times(1));
@@ -216,7 +217,7 @@ fn errors_of_the_server_pass_on_every_step() {
             assert_eq!(world.kinds(Service::Imds).len(), 5, "{kind:?} {status}");
             assert_eq!(world.fake.counts().requests(kind), 2, "{kind:?} {status}");
         }
-    }
+    });
 }
 
 #[test]

@@ -73,6 +73,16 @@ pub(crate) fn connections(requests: &[Received]) -> usize {
     requests.iter().map(|request| request.connection).collect::<BTreeSet<_>>().len()
 }
 
+/// Tries all cases at the same time, because most of what they do is to wait.
+pub(crate) fn at_once<T: Send>(cases: impl IntoIterator<Item = T>, attempt: impl Fn(T) + Sync) {
+    std::thread::scope(|scope| {
+        let attempt = &attempt;
+        for case in cases {
+            scope.spawn(move || attempt(case));
+        }
+    });
+}
+
 /// The instant that an expiration names.
 pub(crate) fn instant(text: &Value) -> OffsetDateTime {
     OffsetDateTime::parse(text.as_str().unwrap(), &Rfc3339).unwrap()

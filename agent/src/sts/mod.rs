@@ -29,8 +29,6 @@ const BACKOFF: Backoff =
     Backoff { attempts: 3, first: Duration::from_millis(500), cap: Duration::from_secs(5) };
 const THROTTLED: Backoff =
     Backoff { attempts: 4, first: Duration::from_secs(1), cap: Duration::from_secs(10) };
-/// The longest wait that a service may ask for within one call.
-const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(20);
 
 /// STS in one region, for one profile's settings.
 #[derive(Debug)]
@@ -102,6 +100,7 @@ impl<'a> Sts<'a> {
                 }
             };
             let Some(pause) = pause else { return Err(error) };
+            // Also where the service itself asks for a wait that is longer than a call may take: not now, then.
             if self.host.clock.uptime().saturating_add(pause) >= deadline {
                 return Err(error);
             }
@@ -183,6 +182,5 @@ impl<'a> Sts<'a> {
 }
 
 fn retry_after(response: &Response) -> Option<Duration> {
-    let milliseconds = response.header("x-amz-retry-after")?.trim().parse().ok()?;
-    Some(Duration::from_millis(milliseconds).min(LONGEST_RETRY_AFTER))
+    response.header("x-amz-retry-after")?.trim().parse().ok().map(Duration::from_millis)
 }
