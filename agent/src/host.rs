@@ -48,17 +48,18 @@ impl<'a> Host<'a> {
     }
 
     /// Believes the `Date` of `response` where this host's clock is wrong, for signing and expiry from here on, and
-    /// says whether that changed anything. The system clock is never touched.
+    /// says whether the request was made in the belief of another time: `believed` is the offset that it was made
+    /// with, which another thread may have corrected since. The system clock is never touched.
     ///
     /// The SDKs' common rule: the offset is the answer's `Date` less the middle of the exchange; it is not taken from
     /// a cache, nor after a very long exchange, nor where it is too small to matter.
-    pub fn learn_time(&self, response: &Response) -> bool {
+    pub fn learn_time(&self, response: &Response, believed: Duration) -> bool {
         let Some(date) = response.header("date").and_then(parse_http_date) else { return false };
         if response.header("age").is_some() || response.round_trip > LONGEST_ROUND_TRIP {
             return false;
         }
         let offset = between(response.midpoint, date);
-        if offset.saturating_sub(self.clock_offset()).abs() <= SMALLEST_SKEW {
+        if offset.saturating_sub(believed).abs() <= SMALLEST_SKEW {
             return false;
         }
         warn!("this host's clock is off by {} seconds; AWS's time is believed", offset.whole_seconds());

@@ -56,6 +56,12 @@ impl<'a> Sts<'a> {
         Ok(Self { host, settings, endpoint })
     }
 
+    /// Where it is.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.endpoint.url
+    }
+
     /// Calls `AssumeRole`, signed with `caller`.
     ///
     /// # Errors
@@ -119,6 +125,7 @@ impl<'a> Sts<'a> {
         parse: impl Fn(&[u8]) -> Result<T, &'static str>,
     ) -> Result<Attempt<T>, StsError> {
         let transient = |error| Ok(Attempt::Transient { error, backoff: BACKOFF, retry_after: None });
+        let believed = self.host.clock_offset();
         let response = match self.send(body, caller, deadline) {
             Ok(response) => response,
             Err(StsError::Unreachable { endpoint, cause }) if cause.is_transient() => {
@@ -141,7 +148,7 @@ impl<'a> Sts<'a> {
             ErrorClass::Throttled => {
                 Ok(Attempt::Transient { error, backoff: THROTTLED, retry_after: retry_after(&response) })
             }
-            ErrorClass::ClockSkew if self.host.learn_time(&response) => Ok(Attempt::Skewed(error)),
+            ErrorClass::ClockSkew if self.host.learn_time(&response, believed) => Ok(Attempt::Skewed(error)),
             ErrorClass::ClockSkew
             | ErrorClass::StaleCredentials
             | ErrorClass::ChainedDuration

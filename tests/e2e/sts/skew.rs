@@ -79,6 +79,25 @@ fn the_corrected_time_is_kept_for_the_next_hop() {
 }
 
 #[test]
+fn chains_side_by_side_are_all_corrected() {
+    let profile = |number: u8| {
+        format!(
+            "[profile keys{number}]\nrole_arn = {}\nsource_profile = keys\nregion = us-east-1\n",
+            scenario::PRODUCTION
+        )
+    };
+    let config: String = (0..8).map(profile).collect();
+    let world = with_keys();
+    world.write("config", config);
+    world.fake.sts().clock_offset(time::Duration::minutes(40));
+    // All are on their way before the first is answered.
+    world.fake.sts().delay(std::time::Duration::from_millis(200));
+    world.run(&["refresh"]).assert_silent_success();
+    let good = statuses(&world).iter().filter(|status| **status == Some(200)).count();
+    assert_eq!(good, 8);
+}
+
+#[test]
 fn a_second_refusal_for_the_clock_is_final() {
     let world = with_keys();
     fail_with(&world, error_of_the_clock(TOO_OLD, time::Duration::minutes(40), None));

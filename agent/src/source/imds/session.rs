@@ -162,7 +162,7 @@ impl<'a> Session<'a> {
         })?;
         // From further away the time would be anybody's.
         if Url::parse(self.endpoint).is_some_and(|url| url.is_on_link()) {
-            self.host.learn_time(&response);
+            self.host.learn_time(&response, self.host.clock_offset());
         }
         Ok(response)
     }
