@@ -117,12 +117,14 @@ impl<'a> Chains<'a> {
                 return Err(failed(StsError::StillSilent { endpoint: sts.url().to_owned() }));
             }
             let session_name = self.session_name(profile, role)?;
-            at = self.host.true_time();
+            let (asked, believed) = (self.host.true_time(), self.host.clock_offset());
             let assumed = assume(&sts, role, &session_name, &issued, known_reduced);
             if matches!(assumed, Err(StsError::Unreachable { .. })) {
                 locked(&self.silent).insert(sts.url().to_owned());
             }
             let (next, reduction) = assumed.map_err(failed)?;
+            // The answer itself may have corrected the clock.
+            at = asked.saturating_add(self.host.clock_offset().saturating_sub(believed));
             issued = next;
             reduced.extend(reduction);
         }

@@ -17,6 +17,8 @@ mod observe;
 #[cfg(test)]
 mod publish;
 #[cfg(test)]
+mod raw;
+#[cfg(test)]
 mod scenario;
 #[cfg(test)]
 mod sts;

@@ -166,8 +166,11 @@ impl StsError {
         match self {
             Self::NoRegion => Some("write region = ... into the profile, or set AWS_REGION".to_owned()),
             Self::Service { error, endpoint, .. } => service_advice(error, endpoint),
+            Self::Unreachable { cause, .. } if cause.is_over_dates() => {
+                Some("set the clock of this host; if it is right, the server's certificate is not".to_owned())
+            }
             Self::Unreachable { cause: TransportError::Tls(_), .. } => {
-                Some("check ca_bundle, a TLS-inspecting proxy, and the clock of this host".to_owned())
+                Some("check ca_bundle, and whether a proxy inspects TLS".to_owned())
             }
             Self::Unreachable { cause: TransportError::UnknownHost(_), endpoint } => Some(format!(
                 "check the region and the name servers of this host; nothing resolves `{endpoint}`"
