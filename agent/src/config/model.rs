@@ -25,6 +25,10 @@ pub struct Profile {
     pub publication: Publication,
     /// When it is refreshed.
     pub refresh: RefreshSettings,
+    /// `rolekeeper_sts_fallback_regions`: where STS is asked, in this order, when that of `region` is silent.
+    pub sts_fallback_regions: Vec<String>,
+    /// What runs after each rotation.
+    pub on_rotate: Option<RotationHook>,
 }
 
 /// A base source and the roles that are assumed from it, in the order of the calls.
@@ -100,6 +104,15 @@ pub struct Publication {
     /// `rolekeeper_credential_process`: the command written into the published `config` files instead of
     /// `rolekeeper print NAME`.
     pub credential_process: Option<String>,
+}
+
+/// What runs after each rotation.
+#[derive(Clone, Debug)]
+pub struct RotationHook {
+    /// `rolekeeper_on_rotate`: the program, by an absolute path or a name in `PATH`, and its arguments.
+    pub words: Vec<String>,
+    /// `rolekeeper_on_rotate_timeout_seconds`: 1 second to an hour; one minute by default.
+    pub timeout: Duration,
 }
 
 /// When a profile is refreshed.
