@@ -51,6 +51,11 @@ pub enum ChainError {
     },
     /// STS, outside of a role.
     Sts(StsError),
+    /// The static keys of this profile cannot be written into the files that are published.
+    UnusableKeys {
+        /// The profile that holds them.
+        profile: String,
+    },
 }
 
 /// Carries out chains, and remembers what they share for as long as it lives.
@@ -138,7 +143,10 @@ impl<'a> Chains<'a> {
                 let instance = self.instance(profile)?;
                 Ok((instance.issued, instance.real_expiration))
             }
-            BaseSource::StaticKeys { credentials, account_id, .. } => {
+            BaseSource::StaticKeys { credentials, account_id, profile: holder } => {
+                if !credentials.are_plain() {
+                    return Err(ChainError::UnusableKeys { profile: holder.clone() });
+                }
                 let issued = IssuedCredentials {
                     credentials: credentials.clone(),
                     expiration: None,
@@ -284,6 +292,7 @@ impl ChainError {
         match self {
             Self::Imds(cause) => cause.disposition(),
             Self::Role { cause, .. } | Self::Sts(cause) => cause.disposition(),
+            Self::UnusableKeys { .. } => Disposition::Misconfigured,
         }
     }
 
@@ -293,6 +302,9 @@ impl ChainError {
         match self {
             Self::Imds(cause) => cause.advice(),
             Self::Role { cause, .. } | Self::Sts(cause) => cause.advice(),
+            Self::UnusableKeys { .. } => {
+                Some("copy the keys again, without quotes, spaces or comments behind them".to_owned())
+            }
         }
     }
 }
@@ -303,6 +315,9 @@ impl fmt::Display for ChainError {
             Self::Imds(_) => f.write_str("no base credentials"),
             Self::Role { role_arn, .. } => write!(f, "role `{role_arn}` was not assumed"),
             Self::Sts(_) => f.write_str("STS was not asked"),
+            Self::UnusableKeys { profile } => {
+                write!(f, "the static keys of profile `{profile}` hold characters that keys never have")
+            }
         }
     }
 }
@@ -312,6 +327,7 @@ impl Error for ChainError {
         match self {
             Self::Imds(cause) => Some(cause.as_ref()),
             Self::Role { cause, .. } | Self::Sts(cause) => Some(cause),
+            Self::UnusableKeys { .. } => None,
         }
     }
 }
