@@ -63,8 +63,13 @@ impl<'a> Host<'a> {
             return false;
         }
         warn!("this host's clock is off by {} seconds; AWS's time is believed", offset.whole_seconds());
+        self.learn_clock_offset(offset);
+        true
+    }
+
+    /// Takes over an offset that was learnt before.
+    pub fn learn_clock_offset(&self, offset: Duration) {
         let milliseconds = i64::try_from(offset.whole_milliseconds()).unwrap_or(0);
         self.offset_milliseconds.store(milliseconds, Ordering::Relaxed);
-        true
     }
 }
