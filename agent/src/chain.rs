@@ -11,6 +11,7 @@ use log::{info, warn};
 use time::OffsetDateTime;
 
 use crate::config::model::{BaseSource, Profile, Role};
+use crate::config::partition::Partition;
 use crate::credentials::IssuedCredentials;
 use crate::disposition::Disposition;
 use crate::host::Host;
@@ -116,7 +117,7 @@ impl<'a> Chains<'a> {
         let mut reduced = Vec::new();
         for role in &profile.chain.roles {
             let failed = |cause| ChainError::Role { role_arn: role.role_arn.clone(), cause };
-            let region = region.as_deref().ok_or(StsError::NoRegion).map_err(failed)?;
+            let region = sts_region(profile, role, region.as_deref()).map_err(failed)?;
             let sts = Sts::new(&profile.sts, region, self.host).map_err(failed)?;
             if locked(&self.silent).contains(sts.url()) {
                 return Err(failed(StsError::StillSilent { endpoint: sts.url().to_owned() }));
@@ -225,6 +226,14 @@ fn identity_of(imds: &Imds<'_>, profile: &Profile) -> Result<InstanceIdentity, I
 /// What a thread that panicked has left behind is whole: every change is one insertion.
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The region for STS. A custom endpoint needs none to be found, only one to sign for; then it is the one that the
+/// partition of the role stands for.
+fn sts_region<'r>(profile: &Profile, role: &Role, region: Option<&'r str>) -> Result<&'r str, StsError> {
+    let partition = || Partition::named(role.role_arn.split(':').nth(1)?);
+    let implicit = || profile.sts.endpoint.custom_url().and_then(|_| Some(partition()?.implicit_region));
+    region.or_else(implicit).ok_or(StsError::NoRegion)
 }
 
 fn instance_key(profile: &Profile) -> InstanceKey {
