@@ -8,6 +8,7 @@ use crate::chain::ChainError;
 use crate::cli::UsageError;
 use crate::config::ConfigError;
 use crate::disposition::Disposition;
+use crate::hook::HookError;
 use crate::output::OutputError;
 
 /// Exit codes after sysexits.h; the ones that the agent uses.
@@ -86,6 +87,15 @@ pub enum Error {
         /// Why.
         cause: std::io::Error,
     },
+    /// The hook of a profile failed; what was published stays.
+    Hook {
+        /// The profile.
+        profile: String,
+        /// How often it has failed in a row.
+        attempts: u64,
+        /// Why.
+        cause: HookError,
+    },
     /// Standard output cannot be written.
     Stdout(std::io::Error),
     /// Signals cannot be waited for.
@@ -113,6 +123,7 @@ impl Error {
                 exit_code::COMMAND_NOT_FOUND
             }
             Self::Execute { .. } => exit_code::CANNOT_EXECUTE,
+            Self::Hook { .. } => exit_code::TEMPORARY,
             Self::Stdout(_) => exit_code::CANNOT_CREATE,
             Self::Signals(_) => exit_code::SOFTWARE,
             Self::OutputMoved { .. } => exit_code::CONFIGURATION,
@@ -124,7 +135,9 @@ impl Error {
     pub fn disposition(&self) -> Disposition {
         match self {
             Self::Chain { cause, .. } => cause.disposition(),
-            Self::Output(_) | Self::Stdout(_) | Self::Execute { .. } => Disposition::Local,
+            Self::Output(_) | Self::Stdout(_) | Self::Execute { .. } | Self::Hook { .. } => {
+                Disposition::Local
+            }
             Self::Usage(_) | Self::Config(_) | Self::NoProfile { .. } | Self::OutputMoved { .. } => {
                 Disposition::Misconfigured
             }
@@ -148,6 +161,7 @@ impl Error {
                 Some("run `rolekeeper refresh` first, or name the directory with --output-dir".to_owned())
             }
             Self::OutputMoved { .. } => Some("restart the daemon to move its files".to_owned()),
+            Self::Hook { .. } => Some("the credentials are published; the hook is tried again".to_owned()),
             Self::Usage(_)
             | Self::NothingPublished { .. }
             | Self::Execute { .. }
@@ -183,6 +197,9 @@ impl fmt::Display for Error {
             }
             Self::NoStatus => f.write_str("no refresh has left a status"),
             Self::Execute { command, .. } => write!(f, "cannot run `{command}`"),
+            Self::Hook { profile, attempts, .. } => {
+                write!(f, "profile `{profile}`: the hook has failed, attempt {attempts}")
+            }
             Self::Stdout(_) => f.write_str("cannot write to standard output"),
             Self::Signals(_) => f.write_str("cannot wait for signals"),
             Self::OutputMoved { from, to } => {
@@ -199,6 +216,7 @@ impl StdError for Error {
             Self::Config(cause) => cause.source(),
             Self::Output(cause) => cause.source(),
             Self::Chain { cause, .. } => Some(cause.as_ref()),
+            Self::Hook { cause, .. } => Some(cause),
             Self::Execute { cause, .. } | Self::Stdout(cause) | Self::Signals(cause) => Some(cause),
             Self::NoProfile { .. }
             | Self::NothingPublished { .. }

@@ -7,6 +7,8 @@ mod budget;
 #[cfg(test)]
 mod commands;
 #[cfg(test)]
+mod hook;
+#[cfg(test)]
 mod host;
 #[cfg(test)]
 mod hostile;

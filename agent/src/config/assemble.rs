@@ -52,7 +52,12 @@ impl Assembly<'_> {
             imds: resolve_imds(section, self.environment)?,
             publication: settings::publication(section, &self.accounts)?,
             refresh: settings::refresh(section)?,
-            sts_fallback_regions: rotate::fallback_regions(section, region.as_deref(), &chain, &sts.endpoint)?,
+            sts_fallback_regions: rotate::fallback_regions(
+                section,
+                region.as_deref(),
+                &chain,
+                &sts.endpoint,
+            )?,
             on_rotate: rotate::hook(section)?,
             region,
             sts,

@@ -37,7 +37,9 @@ pub(crate) fn hook(profile: &Section) -> Result<Option<RotationHook>, ConfigErro
         .map_err(|_| setting.error("with a quote that is not closed", "close it, or write it as `\\'`"))?;
     let program = words.first().map(String::as_str).unwrap_or_default();
     if program.is_empty() {
-        return Err(setting.error("without a command", "write the command and its arguments, or leave it out"));
+        return Err(
+            setting.error("without a command", "write the command and its arguments, or leave it out")
+        );
     }
     // A service's working directory is nothing that a configuration could mean.
     if program.contains('/') && !program.starts_with('/') {

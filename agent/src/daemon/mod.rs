@@ -2,6 +2,7 @@
 //! for signals, and tells the service manager how things stand. What is due, and when, it does not decide.
 
 mod batch;
+mod hooks;
 mod notify;
 mod signals;
 mod verdicts;
@@ -15,6 +16,7 @@ use std::time::Duration;
 use log::{error, info};
 
 use self::batch::{Batch, Order};
+use self::hooks::Hooks;
 use self::notify::Notifier;
 use self::signals::{Signals, Wake};
 use self::verdicts::Verdicts;
@@ -73,6 +75,7 @@ struct Daemon {
     /// The set of credentials that the plan knows of, for each profile.
     generations: Vec<u64>,
     verdicts: Verdicts,
+    hooks: Hooks,
     /// Held for life, so that no second daemon works in the same directory.
     _lock: File,
 }
@@ -102,15 +105,21 @@ impl Daemon {
             }
         }
         let (config, clock_offset) = (Arc::new(config), time::Duration::ZERO);
-        Ok(Self { clock, seed, clock_offset, config, facts, plan, generations, verdicts, _lock: lock })
+        let hooks = Hooks::default();
+        Ok(Self { clock, seed, clock_offset, config, facts, plan, generations, verdicts, hooks, _lock: lock })
     }
 
     fn obey(&mut self, load: &Load<'_>, signals: &Signals, notifier: &Notifier) -> io::Result<()> {
         self.tell(notifier);
+        self.hooks.look(&self.config, self.clock.uptime());
         loop {
+            self.tend_hooks();
             let interruption = match self.plan.next(&self.now()) {
                 Step::Refresh(profiles) => self.refresh(&profiles, signals, notifier)?,
-                Step::Wait(time) => self.wait(time, None, signals, notifier)?.0,
+                Step::Wait(time) => {
+                    let time = time.min(self.hooks.rest(self.clock.uptime()));
+                    self.wait(time, None, signals, notifier)?.0
+                }
             };
             match interruption {
                 Interruption::None => {}
@@ -118,6 +127,18 @@ impl Daemon {
                 Interruption::Stop => return Ok(()),
             }
         }
+    }
+
+    fn tend_hooks(&mut self) {
+        let (config, facts, seed) = (&self.config, &self.facts, self.seed);
+        let (clock, clock_offset) = (self.clock, self.clock_offset);
+        self.hooks.tend(clock.uptime(), || hooks::Order {
+            config: Arc::clone(config),
+            facts: facts.clone(),
+            clock,
+            seed,
+            clock_offset,
+        });
     }
 
     fn now(&self) -> Now {
@@ -164,6 +185,7 @@ impl Daemon {
             }
         }
         self.record(profiles, batch);
+        self.hooks.look(&self.config, self.clock.uptime());
         self.tell(notifier);
         Ok(asked_to_reload)
     }
@@ -272,6 +294,7 @@ impl Daemon {
         self.plan.reload(carried, &now);
         self.generations = standings.into_iter().map(|(_, generation)| generation).collect();
         self.config = Arc::new(config);
+        self.hooks.look(&self.config, self.clock.uptime());
         Ok(())
     }
 }

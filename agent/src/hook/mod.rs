@@ -180,12 +180,7 @@ impl Running {
         }
     }
 
-    fn finish(
-        mut self,
-        timeout: Duration,
-        clock: &dyn Clock,
-        output: &mut Output,
-    ) -> Result<(), HookError> {
+    fn finish(mut self, timeout: Duration, clock: &dyn Clock, output: &mut Output) -> Result<(), HookError> {
         let mut pressure = Pressure::None;
         let mut deadline = clock.uptime().saturating_add(timeout);
         let (mut is_open, mut has_ended) = (true, false);

@@ -108,7 +108,10 @@ mod tests {
 
     #[test]
     fn a_line_cannot_pretend_to_be_another_or_move_the_cursor() {
-        assert_eq!(shown("a\x1b[2Jb\r\nrolekeeper: c\x08\x07\n\n  \n"), "a\\u{1b}[2Jb\nrolekeeper: c\\u{8}\\u{7}");
+        assert_eq!(
+            shown("a\x1b[2Jb\r\nrolekeeper: c\x08\x07\n\n  \n"),
+            "a\\u{1b}[2Jb\nrolekeeper: c\\u{8}\\u{7}"
+        );
         assert_eq!(shown(b"\xffx\x00".as_slice()), "\u{fffd}x\\u{0}");
         assert_eq!(shown("one\rtwo"), "one\\rtwo");
     }

@@ -21,10 +21,14 @@ impl Keeper<'_> {
     pub(super) fn write_common_files(&self, entries: &[Entry<'_>]) -> Result<(), OutputError> {
         self.write_credentials(entries)?;
         self.write_config(entries)?;
+        self.write_status(entries)?;
+        self.top.settle()
+    }
+
+    pub(super) fn write_status(&self, entries: &[Entry<'_>]) -> Result<(), OutputError> {
         let status = format!("{:#}\n", self.status(entries));
         let attributes = Attributes { mode: self.open_mode(), ..Attributes::PRIVATE };
-        self.top.replace("status.json", status.as_bytes(), attributes, Durability::Renamed)?;
-        self.top.settle()
+        self.top.replace("status.json", status.as_bytes(), attributes, Durability::Renamed).map(drop)
     }
 
     /// The profiles that belong to the agent's user alone; others have their own directory.
@@ -121,6 +125,15 @@ fn add_record(entry: &mut Map<String, Value>, record: &Record) {
             add("real_expiration", seconds(real));
             add("extended", "the instance metadata service handed out expired credentials".into());
         }
+    }
+    if let Some(region) = record.published.as_ref().and_then(|published| published.fallback_region.as_ref()) {
+        add("sts_fallback_region", region.clone().into());
+    }
+    if let Some(hook) = record.waiting_hook() {
+        add(
+            "hook",
+            json!({"generation": hook.generation, "failed_attempts": hook.attempts, "last_error": hook.error}),
+        );
     }
     let reduced: Vec<Value> = record
         .reduced
