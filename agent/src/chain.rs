@@ -115,9 +115,12 @@ impl<'a> Chains<'a> {
             let region = region.as_deref().ok_or(StsError::NoRegion).map_err(failed)?;
             let sts = Sts::new(&profile.sts, region, self.host).map_err(failed)?;
             let session_name = self.session_name(profile, role)?;
-            at = self.host.true_time();
+            let started = self.host.clock.uptime();
             let (next, reduction) =
                 assume(&sts, role, &session_name, &issued, known_reduced).map_err(failed)?;
+            // The time before the call, as it is known after it: the call may have told the time.
+            let taken = self.host.clock.uptime().saturating_sub(started);
+            at = self.host.true_time().saturating_sub(taken.try_into().unwrap_or_default());
             issued = next;
             reduced.extend(reduction);
         }
@@ -261,6 +264,12 @@ impl ChainError {
             Self::Imds(cause) => cause.disposition(),
             Self::Role { cause, .. } | Self::Sts(cause) => cause.disposition(),
         }
+    }
+
+    /// Whether the instance metadata service is out of order, rather than refusing.
+    #[must_use]
+    pub fn is_imds_outage(&self) -> bool {
+        matches!(self, Self::Imds(cause) if cause.is_outage())
     }
 
     /// One sentence for the operator.

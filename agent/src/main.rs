@@ -45,7 +45,10 @@ fn run(invocation: &Invocation) -> Result<u8, Error> {
     let clock = SystemClock::start();
     // Never dropped: the process is about to end, and the system closes connections faster than we could.
     let transport = ManuallyDrop::new(HttpTransport::new(&clock));
-    let host = Host::new(&clock, &*transport, command::seed(&process.random));
+    let mut host = Host::new(&clock, &*transport, command::seed(&process.random));
+    if process.environment.is_true("AWS_DISABLE_CLOCK_SKEW_CORRECTION") {
+        host = host.without_correction();
+    }
     command::run(invocation, &process, &host)
 }
 

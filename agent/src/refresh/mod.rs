@@ -3,6 +3,7 @@
 
 mod aggregate;
 mod freshness;
+mod outage;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -28,6 +29,7 @@ use crate::output::{OutputError, Step};
 use crate::schedule::{Fraction, Lifetime};
 use crate::timestamp::between;
 
+pub use self::aggregate::last_anchor;
 pub use self::freshness::{Freshness, peek};
 
 const LOCK_FILE: &str = "batch.lock";
@@ -128,6 +130,9 @@ impl<'a> Keeper<'a> {
         let shared = usable.into_iter().any(|profile| is_shared(&profile.publication));
         let mode = if shared { PASSABLE } else { CLOSED };
         let top = Directory::open_top(&facts.output_dir, mode)?;
+        if !top.is_new() {
+            host.adopt(last_anchor(&top));
+        }
         let state = top.subdirectory("state", CLOSED)?;
         let lock = state.lock_file(LOCK_FILE)?;
         wait_for_lock(&lock, &facts.output_dir, host)?;
@@ -193,9 +198,15 @@ impl<'a> Keeper<'a> {
         if freshness.is_kept(reuse, self.host.true_time()) {
             return Ok(Outcome::Kept);
         }
-        let obtained = chains
-            .obtain(profile, &record.reduced)
-            .map_err(|cause| Error::Chain { profile: profile.name.clone(), cause: Box::new(cause) })?;
+        let obtained = match chains.obtain(profile, &record.reduced) {
+            Ok(obtained) => obtained,
+            Err(cause) => {
+                if cause.is_imds_outage() {
+                    self.extend_in_outage(profile, entry, wanted)?;
+                }
+                return Err(Error::Chain { profile: profile.name.clone(), cause: Box::new(cause) });
+            }
+        };
         let generation = record.published.as_ref().map_or(0, |last| last.generation).saturating_add(1);
         let published = self.publish(profile, &obtained, wanted, generation)?;
         let expiration = published.expiration;

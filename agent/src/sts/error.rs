@@ -161,6 +161,11 @@ impl StsError {
         match self {
             Self::NoRegion => Some("write region = ... into the profile, or set AWS_REGION".to_owned()),
             Self::Service { error, endpoint, .. } => service_advice(error, endpoint),
+            Self::Unreachable { cause: TransportError::WrongClock { .. }, .. } => Some(
+                "set the clock of this host and start time synchronisation; a chain that starts at the instance \
+                 metadata service learns the time from it, unless AWS_DISABLE_CLOCK_SKEW_CORRECTION is set"
+                    .to_owned(),
+            ),
             Self::Unreachable { cause: TransportError::Tls(_), .. } => {
                 Some("check ca_bundle, a TLS-inspecting proxy, and the clock of this host".to_owned())
             }

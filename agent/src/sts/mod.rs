@@ -11,15 +11,14 @@ pub use response::{AssumedRole, CallerIdentity};
 
 use std::time::Duration;
 
-use log::{debug, warn};
+use log::debug;
 
 use self::request::CONTENT_TYPE;
 use crate::config::endpoint::StsEndpoint;
 use crate::config::model::StsSettings;
 use crate::credentials::Credentials;
-use crate::host::Host;
+use crate::host::{Host, Teller};
 use crate::retry::Backoff;
-use crate::timestamp::{between, parse_http_date};
 use crate::transport::{Channel, Method, Request, Response};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -32,11 +31,6 @@ const THROTTLED: Backoff =
     Backoff { attempts: 4, first: Duration::from_secs(1), cap: Duration::from_secs(10) };
 /// The longest wait that a service may ask for within one call.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(20);
-
-/// A smaller difference is not why a signature was refused: STS accepts five minutes.
-const SMALLEST_SKEW: time::Duration = time::Duration::minutes(4);
-/// After a longer round trip the `Date` of the answer says nothing about now.
-const LONGEST_ROUND_TRIP: Duration = Duration::from_secs(15 * 60);
 
 /// STS in one region, for one profile's settings.
 #[derive(Debug)]
@@ -133,6 +127,7 @@ impl<'a> Sts<'a> {
             }
             Err(error) => return Err(error),
         };
+        let has_new_time = self.host.hear(&response, Teller::Sts);
         if response.status == 200 {
             return match parse(&response.body) {
                 Ok(value) => Ok(Attempt::Done(value)),
@@ -148,7 +143,7 @@ impl<'a> Sts<'a> {
             ErrorClass::Throttled => {
                 Ok(Attempt::Transient { error, backoff: THROTTLED, retry_after: retry_after(&response) })
             }
-            ErrorClass::ClockSkew if self.learn_time(&response) => Ok(Attempt::Skewed(error)),
+            ErrorClass::ClockSkew if has_new_time => Ok(Attempt::Skewed(error)),
             ErrorClass::ClockSkew
             | ErrorClass::StaleCredentials
             | ErrorClass::ChainedDuration
@@ -180,28 +175,12 @@ impl<'a> Sts<'a> {
             body: body.as_bytes(),
             connect_timeout: CONNECT_TIMEOUT,
             timeout: REQUEST_TIMEOUT.min(remaining),
+            told_time: self.host.told_time(),
         };
         self.host
             .transport
             .send(&request)
             .map_err(|cause| StsError::Unreachable { endpoint: self.endpoint.url.clone(), cause })
-    }
-
-    /// The SDKs' common rule for a wrong clock: the offset is the answer's `Date` less the middle of the
-    /// exchange; it is not taken from a cache, nor after a very long exchange, nor where it is too small to
-    /// explain the refusal.
-    fn learn_time(&self, response: &Response) -> bool {
-        let Some(date) = response.header("date").and_then(parse_http_date) else { return false };
-        if response.header("age").is_some() || response.round_trip > LONGEST_ROUND_TRIP {
-            return false;
-        }
-        let offset = between(response.midpoint, date);
-        if offset.saturating_sub(self.host.clock_offset()).abs() <= SMALLEST_SKEW {
-            return false;
-        }
-        warn!("this host's clock is off by {} seconds; STS is told the right time", offset.whole_seconds());
-        self.host.learn_clock_offset(offset);
-        true
     }
 }
 

@@ -5,6 +5,10 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use time::OffsetDateTime;
+
+use crate::timestamp::Rfc3339Seconds;
+
 /// How far an exchange had come when its time ran out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
@@ -28,6 +32,14 @@ pub enum TransportError {
     Refused,
     /// The TLS handshake failed.
     Tls(rustls::Error),
+    /// By this host's clock the peer's certificate has expired or is not yet valid, and no service has told a better
+    /// time: the clock is wrong, unless the certificate is.
+    WrongClock {
+        /// The time by this host's clock.
+        local: OffsetDateTime,
+        /// What TLS said.
+        cause: Box<rustls::Error>,
+    },
     /// The connection failed, or was cut.
     Io(io::Error),
     /// The reply is longer than the bound, in bytes, that stands beside it.
@@ -60,7 +72,11 @@ impl TransportError {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Timeout(_) | Self::UnknownHost(_) | Self::Refused | Self::Io(_) | Self::Protocol(_) => true,
-            Self::Tls(_) | Self::TooLarge(_) | Self::BadUrl(_) | Self::CaBundle { .. } => false,
+            Self::Tls(_)
+            | Self::WrongClock { .. }
+            | Self::TooLarge(_)
+            | Self::BadUrl(_)
+            | Self::CaBundle { .. } => false,
         }
     }
 }
@@ -76,6 +92,12 @@ impl fmt::Display for TransportError {
             Self::UnknownHost(_) => f.write_str("the host name has no address"),
             Self::Refused => f.write_str("the connection was refused"),
             Self::Tls(_) => f.write_str("the TLS handshake failed"),
+            Self::WrongClock { local, .. } => write!(
+                f,
+                "this host's clock says `{}`, when the server's certificate is not valid: the clock is wrong, unless \
+                 the certificate is",
+                Rfc3339Seconds(*local)
+            ),
             Self::Io(_) => f.write_str("the connection failed"),
             Self::TooLarge(bound) => write!(f, "the reply is longer than {bound} bytes"),
             Self::Protocol(reason) => write!(f, "the reply is not valid HTTP: {reason}"),
@@ -95,6 +117,7 @@ impl Error for TransportError {
         match self {
             Self::UnknownHost(Some(cause)) | Self::Io(cause) => Some(cause),
             Self::Tls(cause) => Some(cause),
+            Self::WrongClock { cause, .. } => Some(cause),
             Self::CaBundle { problem: CaBundleProblem::Unreadable(cause), .. } => Some(cause),
             Self::Timeout(_)
             | Self::UnknownHost(None)
