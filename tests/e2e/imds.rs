@@ -302,7 +302,7 @@ fn an_expired_document_is_published_with_an_expiry_that_readers_accept() {
     world.fake.imds().show_expiration(Some(past));
     let run = world.run(&["refresh", "-v"]);
     assert_eq!(run.code, 0, "{run:?}");
-    assert!(run.stderr.contains(past) && run.stderr.contains("WARN"), "{}", run.stderr);
+    assert!(run.stderr.contains(past) && run.stderr.contains("rolekeeper: warn: "), "{}", run.stderr);
     let minutes = world.life("instance").whole_minutes();
     assert!((5..=25).contains(&minutes), "{minutes}");
     assert_eq!(world.list("instance", "my-bucket-1"), 200, "the service decides");

@@ -3,11 +3,17 @@
 #[cfg(test)]
 mod bucket;
 #[cfg(test)]
+mod commands;
+#[cfg(test)]
+mod host;
+#[cfg(test)]
 mod hostile;
 #[cfg(test)]
 mod imds;
 #[cfg(test)]
 mod observe;
+#[cfg(test)]
+mod publish;
 #[cfg(test)]
 mod scenario;
 #[cfg(test)]

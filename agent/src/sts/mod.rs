@@ -58,6 +58,12 @@ impl<'a> Sts<'a> {
         Ok(Self { host, settings, endpoint })
     }
 
+    /// Where it is.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.endpoint.url
+    }
+
     /// Calls `AssumeRole`, signed with `caller`.
     ///
     /// # Errors

@@ -75,6 +75,8 @@ fn settings() -> ureq::config::Config {
         .output_buffer_size(BUFFER)
         .max_response_header_size(MAX_HEADERS)
         .timeout_await_100(None)
+        .max_idle_connections(16)
+        .max_idle_connections_per_host(8)
         .build()
 }
 

@@ -34,7 +34,10 @@ impl Times {
     pub(super) fn set(&self, local: OffsetDateTime, told: Option<OffsetDateTime>) {
         let seconds = |at: OffsetDateTime| u64::try_from(at.unix_timestamp()).unwrap_or(0);
         self.local.store(seconds(local), Ordering::Relaxed);
-        self.told.store(told.map_or(0, seconds), Ordering::Relaxed);
+        // What was told is not unlearnt by a request that was prepared before that.
+        if let Some(told) = told {
+            self.told.store(seconds(told), Ordering::Relaxed);
+        }
     }
 
     /// The told time, but never one before this program was built: that is wrong for certain, and would let whoever
