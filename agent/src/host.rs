@@ -134,3 +134,150 @@ impl<'a> Host<'a> {
         self.clock.boot_id().unwrap_or_default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use time::format_description::well_known::Rfc2822;
+    use time::macros::datetime;
+
+    use super::*;
+    use crate::transport::{Request, TransportError};
+
+    const NOON: OffsetDateTime = datetime!(2026-11-23 12:00:00 UTC);
+
+    /// A wall clock that is wrong by `offset`, and a time since boot that never is.
+    #[derive(Debug)]
+    struct Hands {
+        passed: Mutex<Duration>,
+        offset: Mutex<Duration>,
+    }
+
+    impl Hands {
+        fn wrong_by(offset: Duration) -> Self {
+            Self { passed: Mutex::new(Duration::ZERO), offset: Mutex::new(offset) }
+        }
+
+        fn pass(&self, time: Duration) {
+            let mut passed = self.passed.lock().unwrap();
+            *passed = passed.saturating_add(time);
+        }
+
+        fn set_wrong_by(&self, offset: Duration) {
+            *self.offset.lock().unwrap() = offset;
+        }
+
+        fn truth(&self) -> OffsetDateTime {
+            NOON.saturating_add(*self.passed.lock().unwrap())
+        }
+    }
+
+    impl Clock for Hands {
+        fn now(&self) -> OffsetDateTime {
+            self.truth().saturating_add(*self.offset.lock().unwrap())
+        }
+
+        fn uptime(&self) -> std::time::Duration {
+            self.since_boot()
+        }
+
+        fn since_boot(&self) -> std::time::Duration {
+            Duration::hours(9).saturating_add(*self.passed.lock().unwrap()).try_into().unwrap()
+        }
+
+        fn boot_id(&self) -> Option<&str> {
+            Some("this boot")
+        }
+
+        fn pause(&self, pause: std::time::Duration) {
+            self.pass(pause.try_into().unwrap());
+        }
+    }
+
+    #[derive(Debug)]
+    struct Silence;
+
+    impl Transport for Silence {
+        fn send(&self, _: &Request<'_>) -> Result<Response, TransportError> {
+            Err(TransportError::Refused)
+        }
+    }
+
+    fn dated(clock: &Hands, at: OffsetDateTime) -> Response {
+        let headers = vec![("date".to_owned(), at.format(&Rfc2822).unwrap())];
+        let body = Vec::new().into();
+        Response { status: 200, headers, body, midpoint: clock.now(), round_trip: std::time::Duration::ZERO }
+    }
+
+    #[test]
+    fn a_wrong_clock_is_corrected_and_a_later_step_of_it_changes_nothing() {
+        for offset in [Duration::days(-10_950), Duration::hours(-2), Duration::hours(2), Duration::days(3652)]
+        {
+            let clock = Hands::wrong_by(offset);
+            let host = Host::new(&clock, &Silence, 1);
+            assert_eq!((host.clock_offset(), host.told_time()), (Duration::ZERO, None));
+            assert!(host.hear(&dated(&clock, clock.truth()), Teller::Imds));
+            assert_eq!(
+                (host.true_time(), host.clock_offset()),
+                (NOON, Duration::ZERO.saturating_sub(offset))
+            );
+            clock.pass(Duration::hours(5));
+            assert_eq!(host.true_time(), clock.truth());
+            clock.set_wrong_by(Duration::days(77));
+            assert_eq!((host.true_time(), host.told_time()), (clock.truth(), Some(clock.truth())));
+            assert!(!host.hear(&dated(&clock, clock.truth()), Teller::Imds), "nothing new");
+        }
+    }
+
+    #[test]
+    fn seconds_are_no_offset_and_minutes_are_none_to_sts() {
+        let clock = Hands::wrong_by(Duration::seconds(-4));
+        let host = Host::new(&clock, &Silence, 1);
+        assert!(!host.hear(&dated(&clock, clock.truth()), Teller::Imds));
+        assert_eq!(host.clock_offset(), Duration::ZERO);
+        assert!(host.told_time().is_some(), "the clock was found right");
+        for (minutes, is_news) in [(-4_i64, false), (4, false), (-5, true), (5, true)] {
+            let clock = Hands::wrong_by(Duration::minutes(minutes));
+            let host = Host::new(&clock, &Silence, 1);
+            assert_eq!(host.hear(&dated(&clock, clock.truth()), Teller::Sts), is_news, "{minutes}");
+            assert_eq!(host.clock_offset().is_zero(), !is_news);
+        }
+    }
+
+    #[test]
+    fn caches_long_exchanges_and_silence_about_the_time_teach_nothing() {
+        let clock = Hands::wrong_by(Duration::hours(2));
+        let host = Host::new(&clock, &Silence, 1);
+        let mut cached = dated(&clock, clock.truth());
+        cached.headers.push(("age".to_owned(), "0".to_owned()));
+        let mut long = dated(&clock, clock.truth());
+        long.round_trip = std::time::Duration::from_secs(901);
+        let mut undated = dated(&clock, clock.truth());
+        undated.headers.clear();
+        for response in [cached, long, undated] {
+            assert!(!host.hear(&response, Teller::Imds) && host.told_time().is_none());
+        }
+        let believer = Host::new(&clock, &Silence, 1).without_correction();
+        assert!(!believer.hear(&dated(&clock, clock.truth()), Teller::Sts));
+        assert_eq!(believer.true_time(), clock.now());
+    }
+
+    #[test]
+    fn an_anchor_of_an_earlier_process_counts_and_one_of_an_earlier_boot_is_a_lower_bound() {
+        let clock = Hands::wrong_by(Duration::hours(-2));
+        let first = Host::new(&clock, &Silence, 1);
+        first.hear(&dated(&clock, clock.truth()), Teller::Sts);
+        clock.pass(Duration::minutes(30));
+        let second = Host::new(&clock, &Silence, 1);
+        second.adopt(first.anchor());
+        assert_eq!(second.true_time(), clock.truth());
+
+        let other_boot = Anchor { boot_id: "another".to_owned(), ..first.anchor().unwrap() };
+        let third = Host::new(&clock, &Silence, 1);
+        third.adopt(Some(other_boot));
+        assert_eq!((third.true_time(), third.told_time()), (NOON, None), "not earlier than what was known");
+        clock.set_wrong_by(Duration::hours(3));
+        assert_eq!(third.true_time(), clock.now(), "and the wall clock above that");
+    }
+}

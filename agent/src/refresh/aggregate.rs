@@ -130,7 +130,9 @@ fn add_record(entry: &mut Map<String, Value>, record: &Record) {
             add("real_expiration", seconds(real));
             add(
                 "extended",
-                "the instance metadata service has not renewed these credentials; the services decide".into(),
+                "the instance metadata service has not renewed these credentials, which have expired or soon will; \
+                 the services decide"
+                    .into(),
             );
         }
     }

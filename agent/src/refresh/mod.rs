@@ -28,6 +28,7 @@ use crate::output::render::{ConfigEntry, Material, shell_word};
 use crate::output::state::{Failure, Published, Record, State};
 use crate::output::{OutputError, Step};
 use crate::schedule::{Fraction, Lifetime};
+use crate::source::imds::EXTENSION;
 use crate::timestamp::between;
 
 pub use self::aggregate::last_anchor;
@@ -330,7 +331,12 @@ impl<'a> Keeper<'a> {
         });
         record.config = self.config_path();
         self.state.store(record)?;
-        let remaining = record.published.as_ref().and_then(|last| Some(between(now, last.expiration?)));
+        let remaining = record.published.as_ref().and_then(|last| {
+            let left = between(now, last.expiration?);
+            // The random part of an extension is there to spread a fleet, and is no life.
+            let longest = last.real_expiration.map_or(time::Duration::MAX, |_| EXTENSION);
+            Some(left.min(longest))
+        });
         let margin = entry.managed.outcome.as_ref().map_or(Duration::ZERO, |profile| profile.refresh.margin);
         let margin = time::Duration::try_from(margin).unwrap_or_default();
         Ok(Outcome::Failed { error, remaining, margin })

@@ -3,7 +3,6 @@
 //! refuse a document that says it has expired, while the services may still accept the keys.
 
 use log::warn;
-use time::Duration;
 
 use super::{Entry, Keeper};
 use crate::chain::Obtained;
@@ -26,7 +25,7 @@ impl Keeper<'_> {
         let Some(last) = entry.record.published.as_ref() else { return Ok(()) };
         let Some(expiration) = last.expiration else { return Ok(()) };
         let now = self.host.true_time();
-        let is_near = between(now, expiration) <= Duration::try_from(EXTENSION).unwrap_or_default();
+        let is_near = between(now, expiration) <= EXTENSION;
         // Sessions of roles end when STS said so, whatever a file claims.
         if !is_own || !profile.chain.roles.is_empty() || !is_near || last.fingerprint != fingerprint {
             return Ok(());

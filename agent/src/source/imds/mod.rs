@@ -28,7 +28,7 @@ const REGION: &str = "/latest/meta-data/placement/region";
 
 /// Expired credentials are offered for this much longer: more than the 15 minutes below which botocore calls
 /// them expiring. A random part of [`EXTENSION_JITTER`] is added, so that a fleet does not come back at once.
-pub const EXTENSION: Duration = Duration::from_secs(15 * 60);
+pub const EXTENSION: time::Duration = time::Duration::minutes(15);
 const EXTENSION_JITTER: Duration = Duration::from_secs(8 * 60);
 
 /// One conversation with the instance metadata service: one session token, one deadline.
@@ -154,6 +154,7 @@ impl<'a> Imds<'a> {
 /// The expiration that is advertised for credentials that IMDS should have renewed and has not.
 #[must_use]
 pub fn extended_expiration(host: &Host<'_>) -> OffsetDateTime {
-    let extension = EXTENSION.saturating_add(host.jitter.duration_up_to(EXTENSION_JITTER));
-    host.true_time().saturating_add(extension.try_into().unwrap_or_default())
+    let random = host.jitter.duration_up_to(EXTENSION_JITTER);
+    let extension = EXTENSION.saturating_add(random.try_into().unwrap_or_default());
+    host.true_time().saturating_add(extension)
 }
