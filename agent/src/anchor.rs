@@ -1,13 +1,17 @@
 //! A point at which the true time was known: an instant of AWS's time beside the same instant on the one clock of a
 //! host that nobody sets, the time since its boot. From it the true time follows without a network, whatever the
-//! wall clock says. Pure; who may be believed about the time is decided in `host`.
+//! wall clock says. Who may be believed about the time is decided in `host`.
 
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
-use crate::timestamp::{Rfc3339Seconds, parse_rfc3339};
+use crate::clock::Clock;
+use crate::timestamp::{Rfc3339Seconds, between, parse_rfc3339};
+
+/// A clock that is off by less is right: `Date` counts whole seconds, and answers take their time.
+pub const NEGLIGIBLE: time::Duration = time::Duration::seconds(5);
 
 /// The true time at one instant of one boot.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,9 +25,32 @@ pub struct Anchor {
 }
 
 impl Anchor {
-    /// The true time at `since_boot` of the boot `boot_id`; `None` in another boot.
+    /// The anchor of an instant at which the true time is known.
     #[must_use]
-    pub fn project(&self, boot_id: &str, since_boot: Duration) -> Option<OffsetDateTime> {
+    pub fn here(clock: &dyn Clock, true_time: OffsetDateTime) -> Self {
+        // Without a name of the boot, the anchor holds within this process.
+        let boot_id = clock.boot_id().unwrap_or_default().to_owned();
+        Self { boot_id, since_boot: clock.since_boot(), true_time }
+    }
+
+    /// The true time by `clock`; `None` in another boot.
+    #[must_use]
+    pub fn project(&self, clock: &dyn Clock) -> Option<OffsetDateTime> {
+        self.after(clock.boot_id().unwrap_or_default(), clock.since_boot())
+    }
+
+    /// The true time where the wall clock says `wall`: the wall clock's where that is right, and in another boot, where
+    /// nobody knows how long ago this anchor was set, never one before it.
+    #[must_use]
+    pub fn correct(&self, wall: OffsetDateTime, clock: &dyn Clock) -> OffsetDateTime {
+        match self.project(clock) {
+            Some(told) if between(wall, told).abs() <= NEGLIGIBLE => wall,
+            Some(told) => told,
+            None => wall.max(self.true_time),
+        }
+    }
+
+    fn after(&self, boot_id: &str, since_boot: Duration) -> Option<OffsetDateTime> {
         let passed = since_boot.checked_sub(self.since_boot).filter(|_| boot_id == self.boot_id)?;
         self.true_time.checked_add(time::Duration::try_from(passed).ok()?)
     }
@@ -71,14 +98,14 @@ mod tests {
 
     #[test]
     fn the_true_time_goes_on_with_the_time_since_boot() {
-        let later = anchor().project("a", Duration::from_secs(4600));
+        let later = anchor().after("a", Duration::from_secs(4600));
         assert_eq!(later, Some(datetime!(2026-11-23 13:00 UTC)));
     }
 
     #[test]
     fn an_anchor_of_another_boot_or_of_the_future_says_nothing() {
-        assert_eq!(anchor().project("b", Duration::from_secs(4600)), None);
-        assert_eq!(anchor().project("a", Duration::from_secs(999)), None);
+        assert_eq!(anchor().after("b", Duration::from_secs(4600)), None);
+        assert_eq!(anchor().after("a", Duration::from_secs(999)), None);
     }
 
     #[test]

@@ -6,14 +6,12 @@ use std::sync::{Mutex, PoisonError};
 use log::warn;
 use time::{Duration, OffsetDateTime};
 
-use crate::anchor::Anchor;
+use crate::anchor::{Anchor, NEGLIGIBLE};
 use crate::clock::Clock;
 use crate::retry::Jitter;
 use crate::timestamp::between;
 use crate::transport::{Response, Transport};
 
-/// A clock that is off by less is right: `Date` counts whole seconds, and answers take their time.
-const NEGLIGIBLE: Duration = Duration::seconds(5);
 /// STS accepts signatures that are off by five minutes; the SDKs' common rule corrects from four on.
 const SIGNATURES_ACCEPT: Duration = Duration::minutes(4);
 
@@ -23,7 +21,10 @@ pub enum Teller {
     /// A metadata service on this host's own link; the caller has seen to that.
     Imds,
     /// STS, over verified TLS.
-    Sts,
+    Sts {
+        /// The offset that the request was signed with, which another thread may have corrected since.
+        believed: Duration,
+    },
 }
 
 /// The bundle of seams, made once in main and passed down by reference.
@@ -47,11 +48,18 @@ impl<'a> Host<'a> {
         Self { clock, transport, jitter, corrects_clock: true, anchor: Mutex::new(None) }
     }
 
-    /// The same host, whose clock is believed whatever anybody says: `AWS_DISABLE_CLOCK_SKEW_CORRECTION`.
+    /// The same host; without correction its clock is believed whatever anybody says, as
+    /// `AWS_DISABLE_CLOCK_SKEW_CORRECTION` asks for.
     #[must_use]
-    pub fn without_correction(mut self) -> Self {
-        self.corrects_clock = false;
+    pub fn correcting(mut self, corrects_clock: bool) -> Self {
+        self.corrects_clock = corrects_clock;
         self
+    }
+
+    /// Whether services are believed more than the clock.
+    #[must_use]
+    pub fn corrects_clock(&self) -> bool {
+        self.corrects_clock
     }
 
     /// The time as AWS sees it, for signing and for expiry: what a service told during this boot and the time since
@@ -72,7 +80,7 @@ impl<'a> Host<'a> {
     #[must_use]
     pub fn told_time(&self) -> Option<OffsetDateTime> {
         let anchor = self.anchor();
-        anchor?.project(self.boot(), self.clock.since_boot())?;
+        anchor?.project(self.clock)?;
         Some(self.true_time())
     }
 
@@ -92,8 +100,8 @@ impl<'a> Host<'a> {
         }
     }
 
-    /// Learns from the `Date` of `response`, and tells whether that changed the true time. The system clock is never
-    /// touched.
+    /// Learns from the `Date` of `response`, and says whether the request was made in the belief of another time.
+    /// The system clock is never touched.
     pub fn hear(&self, response: &Response, teller: Teller) -> bool {
         let Some(offset) = response.clock_offset().filter(|_| self.corrects_clock) else { return false };
         let wall = self.clock.now();
@@ -101,7 +109,7 @@ impl<'a> Host<'a> {
         let told = wall.saturating_add(offset);
         let tolerance = match teller {
             Teller::Imds => NEGLIGIBLE,
-            Teller::Sts => SIGNATURES_ACCEPT,
+            Teller::Sts { .. } => SIGNATURES_ACCEPT,
         };
         let agrees = between(known, told).abs() <= tolerance;
         let true_time = match offset.abs() <= NEGLIGIBLE {
@@ -113,25 +121,16 @@ impl<'a> Host<'a> {
                 told
             }
         };
-        let boot_id = self.boot().to_owned();
-        let anchor = Anchor { boot_id, since_boot: self.clock.since_boot(), true_time };
+        let anchor = Anchor::here(self.clock, true_time);
         *self.anchor.lock().unwrap_or_else(PoisonError::into_inner) = Some(anchor);
-        !agrees
-    }
-
-    fn truth_at(&self, wall: OffsetDateTime) -> OffsetDateTime {
-        let Some(anchor) = self.anchor() else { return wall };
-        match anchor.project(self.boot(), self.clock.since_boot()) {
-            Some(told) if between(wall, told).abs() <= NEGLIGIBLE => wall,
-            Some(told) => told,
-            // Told before the last boot: how long ago is unknown, but it cannot be earlier than that.
-            None => wall.max(anchor.true_time),
+        match teller {
+            Teller::Imds => !agrees,
+            Teller::Sts { believed } => offset.saturating_sub(believed).abs() > tolerance,
         }
     }
 
-    /// Without a name for it, anchors still hold within this process.
-    fn boot(&self) -> &str {
-        self.clock.boot_id().unwrap_or_default()
+    fn truth_at(&self, wall: OffsetDateTime) -> OffsetDateTime {
+        self.anchor().map_or(wall, |anchor| anchor.correct(wall, self.clock))
     }
 }
 
@@ -240,9 +239,24 @@ mod tests {
         for (minutes, is_news) in [(-4_i64, false), (4, false), (-5, true), (5, true)] {
             let clock = Hands::wrong_by(Duration::minutes(minutes));
             let host = Host::new(&clock, &Silence, 1);
-            assert_eq!(host.hear(&dated(&clock, clock.truth()), Teller::Sts), is_news, "{minutes}");
+            assert_eq!(
+                host.hear(&dated(&clock, clock.truth()), Teller::Sts { believed: Duration::ZERO }),
+                is_news,
+                "{minutes}"
+            );
             assert_eq!(host.clock_offset().is_zero(), !is_news);
         }
+    }
+
+    #[test]
+    fn a_request_signed_in_an_old_belief_is_signed_anew_though_another_thread_has_learnt_the_time() {
+        let clock = Hands::wrong_by(Duration::hours(2));
+        let host = Host::new(&clock, &Silence, 1);
+        let believed = host.clock_offset();
+        assert!(host.hear(&dated(&clock, clock.truth()), Teller::Sts { believed }));
+        assert!(host.hear(&dated(&clock, clock.truth()), Teller::Sts { believed }));
+        let believed = host.clock_offset();
+        assert!(!host.hear(&dated(&clock, clock.truth()), Teller::Sts { believed }));
     }
 
     #[test]
@@ -258,8 +272,8 @@ mod tests {
         for response in [cached, long, undated] {
             assert!(!host.hear(&response, Teller::Imds) && host.told_time().is_none());
         }
-        let believer = Host::new(&clock, &Silence, 1).without_correction();
-        assert!(!believer.hear(&dated(&clock, clock.truth()), Teller::Sts));
+        let believer = Host::new(&clock, &Silence, 1).correcting(false);
+        assert!(!believer.hear(&dated(&clock, clock.truth()), Teller::Sts { believed: Duration::ZERO }));
         assert_eq!(believer.true_time(), clock.now());
     }
 
@@ -267,7 +281,7 @@ mod tests {
     fn an_anchor_of_an_earlier_process_counts_and_one_of_an_earlier_boot_is_a_lower_bound() {
         let clock = Hands::wrong_by(Duration::hours(-2));
         let first = Host::new(&clock, &Silence, 1);
-        first.hear(&dated(&clock, clock.truth()), Teller::Sts);
+        first.hear(&dated(&clock, clock.truth()), Teller::Sts { believed: Duration::ZERO });
         clock.pass(Duration::minutes(30));
         let second = Host::new(&clock, &Silence, 1);
         second.adopt(first.anchor());

@@ -69,7 +69,10 @@ pub(crate) fn as_nobody(command: &Command) -> Command {
 pub(crate) fn open_to_others(world: &World) -> PathBuf {
     set_mode(&world.directory, 0o711);
     let program = world.directory.join("rolekeeper");
-    fs::copy(env!("CARGO_BIN_EXE_rolekeeper"), &program).unwrap();
+    // By a process of its own: a file that this one wrote could be inherited, still open, by what another test starts
+    // meanwhile, and could then not be executed.
+    let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_rolekeeper")).arg(&program).status().unwrap();
+    assert!(copied.success());
     set_mode(&program, 0o755);
     set_mode(&world.directory.join("ca.pem"), 0o644);
     program

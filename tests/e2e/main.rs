@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod bucket;
 #[cfg(test)]
+mod budget;
+#[cfg(test)]
 mod clock;
 #[cfg(test)]
 mod commands;
@@ -16,6 +18,8 @@ mod imds;
 mod observe;
 #[cfg(test)]
 mod publish;
+#[cfg(test)]
+mod raw;
 #[cfg(test)]
 mod scenario;
 #[cfg(test)]

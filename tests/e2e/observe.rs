@@ -2,6 +2,7 @@
 //! `status` says of it. Decides nothing.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use fake_aws::{Kind, Received, Service};
@@ -42,6 +43,15 @@ impl World {
         between(now(), instant(&self.document(profile)["Expiration"]))
     }
 
+    /// The files that were added, removed or changed since `before` was taken.
+    pub(crate) fn changed(&self, before: &[(PathBuf, Vec<u8>)]) -> BTreeSet<PathBuf> {
+        let after = self.snapshot();
+        let only = |these: &[(PathBuf, Vec<u8>)], those: &[(PathBuf, Vec<u8>)]| -> Vec<PathBuf> {
+            these.iter().filter(|file| !those.contains(file)).map(|(path, _)| path.clone()).collect()
+        };
+        only(before, &after).into_iter().chain(only(&after, before)).collect()
+    }
+
     /// Whether nothing at all is published for `profile`.
     pub(crate) fn is_unpublished(&self, profile: &str) -> bool {
         !self.out().join("profiles").join(profile).join("credentials.json").exists()
@@ -61,6 +71,16 @@ impl World {
 /// On how many connections `requests` came.
 pub(crate) fn connections(requests: &[Received]) -> usize {
     requests.iter().map(|request| request.connection).collect::<BTreeSet<_>>().len()
+}
+
+/// Tries all cases at the same time, because most of what they do is to wait.
+pub(crate) fn at_once<T: Send>(cases: impl IntoIterator<Item = T>, attempt: impl Fn(T) + Sync) {
+    std::thread::scope(|scope| {
+        let attempt = &attempt;
+        for case in cases {
+            scope.spawn(move || attempt(case));
+        }
+    });
 }
 
 /// The instant that an expiration names.

@@ -27,7 +27,7 @@ const ATTEMPTS: Backoff =
     Backoff { attempts: 3, first: Duration::from_millis(500), cap: Duration::from_secs(5) };
 
 /// A daemon looks at its plan this often at least, in milliseconds.
-const LOOKS: u64 = 60_000;
+const LOOKS: u64 = 40_000;
 
 /// What happens to the fleet, in milliseconds.
 #[derive(Clone, Debug, Default)]
@@ -89,12 +89,13 @@ impl Host<'_> {
                 let changed = Carried { before: Some(ProfileIndex(0)), known: Known::Nothing };
                 self.plan.reload([changed], &clocks(at));
             }
-            match self.plan.next(&clocks(at)) {
+            let now = clocks(at);
+            match self.plan.next(&now) {
                 Step::Refresh(_) => at = self.refresh(at),
                 Step::Wait(_) => {
-                    // Of the looks at least once a minute only the last before the due time is made: the others
+                    // Of these looks only the last before the due time is made: the others
                     // find nothing.
-                    let due = self.plan.next_due(&clocks(at)).unwrap();
+                    let due = self.plan.next_due(&now).unwrap();
                     let due = u64::try_from(due.as_millis()).unwrap();
                     let last_look = due.saturating_sub(LOOKS);
                     let next = if last_look > at { last_look } else { due };

@@ -7,6 +7,7 @@ mod freshness;
 mod outage;
 
 use std::collections::BTreeMap;
+use std::fs::TryLockError;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -36,6 +37,8 @@ use self::fetch::{Job, fetch_all};
 pub use self::freshness::{Freshness, peek};
 
 const LOCK_FILE: &str = "batch.lock";
+/// Held by a daemon for life.
+const LIFE_LOCK_FILE: &str = "daemon.lock";
 /// A batch of another process is waited for so long.
 const LOCK_DEADLINE: Duration = Duration::from_secs(120);
 const LOCK_POLL: Duration = Duration::from_millis(50);
@@ -166,8 +169,7 @@ impl<'a> Keeper<'a> {
         let mode = if shared { PASSABLE } else { CLOSED };
         let top = Directory::open_top(&facts.output_dir, mode)?;
         let state = top.subdirectory("state", CLOSED)?;
-        let lock = state.lock_file(LOCK_FILE)?;
-        wait_for_lock(&lock, &facts.output_dir, host)?;
+        let lock = lock(&state, LOCK_FILE, LOCK_DEADLINE, host)?;
         let state = State::open(state, &facts.fresh_key)?;
         if !state.directory().is_new() {
             top.is_in_use();
@@ -219,6 +221,16 @@ impl<'a> Keeper<'a> {
         self.remove_unmanaged()?;
         self.write_common_files(&entries)?;
         Ok(report)
+    }
+
+    /// Takes the lock of the one daemon of this directory, which is released when the file is closed. A predecessor
+    /// that is about to end is waited for.
+    ///
+    /// # Errors
+    ///
+    /// When another daemon holds it for longer than `patience`.
+    pub fn life_lock(&self, patience: Duration) -> Result<std::fs::File, OutputError> {
+        lock(self.state.directory(), LIFE_LOCK_FILE, patience, self.host)
     }
 
     /// What is published for `profile` and matches it, with the time of its issue.
@@ -400,19 +412,21 @@ fn attributes(publication: &Publication) -> Attributes {
 }
 
 /// Polls, because a blocking lock knows no deadline.
-fn wait_for_lock(lock: &std::fs::File, output_dir: &Path, host: &Host<'_>) -> Result<(), OutputError> {
-    let deadline = host.clock.uptime().saturating_add(LOCK_DEADLINE);
-    let path = output_dir.join("state").join(LOCK_FILE);
+fn lock(
+    directory: &Directory,
+    name: &str,
+    patience: Duration,
+    host: &Host<'_>,
+) -> Result<std::fs::File, OutputError> {
+    let file = directory.lock_file(name)?;
+    let deadline = host.clock.uptime().saturating_add(patience);
+    let path = directory.path().join(name);
     loop {
-        match lock.try_lock() {
-            Ok(()) => return Ok(()),
-            Err(std::fs::TryLockError::WouldBlock) if host.clock.uptime() < deadline => {
-                host.clock.pause(LOCK_POLL);
-            }
-            Err(std::fs::TryLockError::WouldBlock) => return Err(OutputError::Locked(path)),
-            Err(std::fs::TryLockError::Error(cause)) => {
-                return Err(OutputError::Io { step: Step::Lock, path, cause });
-            }
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if host.clock.uptime() < deadline => host.clock.pause(LOCK_POLL),
+            Err(TryLockError::WouldBlock) => return Err(OutputError::Locked(path)),
+            Err(TryLockError::Error(cause)) => return Err(OutputError::Io { step: Step::Lock, path, cause }),
         }
     }
 }

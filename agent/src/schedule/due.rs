@@ -30,15 +30,16 @@ impl Lifetime {
     /// When these credentials are due: at the configured share of the lifetime, or so early that the margin is
     /// left where the lifetime allows it, less a jitter that only makes it earlier.
     ///
-    /// The margin counts where it leaves at least a third of the lifetime to use; 900-second sessions cannot
-    /// keep 20 minutes.
+    /// The margin counts where it leaves at least a quarter of the lifetime to use; 900-second sessions cannot
+    /// keep 20 minutes. Not a third: that is what it leaves of 1800-second sessions, and the second that passes
+    /// between the issue and the answer would decide.
     #[must_use]
     pub fn due(&self, settings: &RefreshSettings, jitter: Fraction) -> OffsetDateTime {
         let lifetime = between(self.issued, self.expiration).max(Duration::ZERO);
         let share = share_of(lifetime, settings.after_percent);
         let margin = Duration::try_from(settings.margin).unwrap_or(Duration::ZERO);
         let before_margin = lifetime.saturating_sub(margin);
-        let latest = if before_margin >= lifetime.checked_div(3).unwrap_or_default() {
+        let latest = if before_margin >= lifetime.checked_div(4).unwrap_or_default() {
             share.min(before_margin)
         } else {
             share
@@ -103,6 +104,10 @@ mod tests {
             (21_600, 10_800),
             (2400, 1200),
             (2100, 900),
+            (1800, 600),
+            (1799, 599),
+            (1600, 400),
+            (1596, 798),
             (900, 450),
             (30, 15),
             (0, 0),

@@ -7,6 +7,8 @@ mod due;
 mod moment;
 mod plan;
 mod slot;
+#[cfg(test)]
+mod years;
 
 pub use due::{Fraction, Lifetime};
 pub use moment::Now;

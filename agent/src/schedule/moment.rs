@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use time::OffsetDateTime;
 
-/// A wall clock that moves by this much more or less than BOOTTIME was set. Corrections by a time service stay
-/// below; from five minutes on, signatures made with the wrong time are refused.
-const STEP: u64 = 5 * 60 * 1000;
+/// A wall clock that moves by this much more or less than BOOTTIME between two looks was set. What a time service
+/// slews away stays far below; a smaller step can make a file's life shorter than planned by its own size at most.
+const STEP: u64 = 60 * 1000;
 
 /// The daemon looks at the clocks at least every minute, so that a longer silence means that the host was suspended.
 const SILENCE: u64 = 5 * 60 * 1000;
@@ -47,10 +47,13 @@ pub(super) enum Passage {
 
 impl Moment {
     pub(super) fn of(now: &Now) -> Self {
+        let wall = unix_milliseconds(now.wall);
+        let seconds = now.offset.whole_seconds().saturating_mul(1000);
+        let offset = seconds.saturating_add(now.offset.subsec_milliseconds().into());
         Self {
             boot: u64::try_from(now.boot.as_millis()).unwrap_or(u64::MAX),
-            true_time: unix_milliseconds(now.wall.saturating_add(now.offset)),
-            wall: unix_milliseconds(now.wall),
+            true_time: wall.saturating_add(offset),
+            wall,
         }
     }
 
@@ -94,10 +97,10 @@ mod tests {
         for (boot, wall, offset, expected) in [
             (1060, 60, 0, Passage::Ordinary),
             (1060, 60, 7200, Passage::Ordinary),
-            (1060, 60 + 290, 0, Passage::Ordinary),
-            (1060, 60 - 290, 0, Passage::Ordinary),
-            (1060, 60 + 300, 0, Passage::Stepped),
-            (1060, 60 - 300, 0, Passage::Stepped),
+            (1060, 60 + 59, 0, Passage::Ordinary),
+            (1060, 60 - 59, 0, Passage::Ordinary),
+            (1060, 60 + 60, 0, Passage::Stepped),
+            (1060, 60 - 60, 0, Passage::Stepped),
             (1060, 7200, 0, Passage::Stepped),
             (1060, -7200, -7200, Passage::Stepped),
             (1000 + 7200, 7200, 0, Passage::Suspended),

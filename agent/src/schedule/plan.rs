@@ -14,17 +14,21 @@ use crate::retry::Jitter;
 const SECOND: u64 = 1000;
 const MINUTE: u64 = 60 * SECOND;
 
-/// The clocks are looked at this often at least, so that a step or a suspend is noticed within it.
-const LONGEST_SLEEP: u64 = MINUTE;
+/// The clocks are looked at this often at least.
+const LONGEST_SLEEP: u64 = 40 * SECOND;
 
-/// What concerns a whole fleet at once, a clock step, a resume, a reload, is spread over this time: short enough
-/// that with the longest sleep before it a refresh comes within a minute of the event's notice, and for the person
-/// who changed a configuration and watches; long enough that a fleet makes no more than twice the requests per
-/// second that it makes when it boots within a minute.
-const SPREAD: u64 = 30 * SECOND;
+/// What is in doubt after a clock step, and what is overdue after a suspend, is spread over this time: a fleet may
+/// see either at once. With the sleep in which it happened it makes less than the minute that is promised.
+const SPREAD_AFTER_STEP: u64 = 15 * SECOND;
 
-/// A clock that keeps jumping leads to one round of refreshes in this time.
+/// A reload is spread over this time: short enough for the person who changed a configuration and watches; long
+/// enough that a fleet makes no more than twice the requests per second that it makes when it boots within a minute.
+const SPREAD_AFTER_RELOAD: u64 = 30 * SECOND;
+
+/// A clock that keeps jumping leads to one round of refreshes in this time, after a few that come at once: a resume
+/// may well set the clock twice.
 const BETWEEN_STEPS: u64 = 10 * MINUTE;
+const STEPS_AT_ONCE: u64 = 4;
 
 /// How far before their time of issue credentials may be met: more, and the clock was wrong then or is wrong now.
 const TOLERANCE: i64 = 5 * 60 * 1000;
@@ -94,7 +98,9 @@ pub struct Plan {
     phase: u64,
     seen: Moment,
     /// When the profiles are refreshed because of the last clock step.
-    step_round: Option<u64>,
+    step_round: u64,
+    /// Until when the steps so far would last, if they came at even distances.
+    steps_last_until: u64,
 }
 
 impl Plan {
@@ -104,7 +110,7 @@ impl Plan {
         let jitter = Jitter::new(seed);
         // Far below the largest number, so that sums with instants stay exact.
         let phase = jitter.up_to(u64::from(u32::MAX));
-        Self { slots: Vec::new(), jitter, phase, seen: Moment::of(now), step_round: None }
+        Self { slots: Vec::new(), jitter, phase, seen: Moment::of(now), step_round: 0, steps_last_until: 0 }
     }
 
     /// Adds a profile at start: due at once, unless what is published for it is fresh.
@@ -137,7 +143,6 @@ impl Plan {
     /// Learns the outcome of a refresh that ended at `now`, whose offset is the one known after the refresh.
     pub fn record(&mut self, profile: ProfileIndex, outcome: Outcome, now: &Now) {
         let at = self.observe(now);
-        let pending_round = self.step_round.filter(|round| *round > at.boot);
         let (jitter, phase) = (&self.jitter, self.phase);
         let Some(slot) = self.slots.get_mut(profile.0) else { return };
         let retry = |slot: &mut Slot, pace: Pace| {
@@ -155,8 +160,8 @@ impl Plan {
             Outcome::Published { due } => {
                 *slot = Slot::fresh(due.map(unix_milliseconds), &at);
                 // The clock was set during the refresh: the due time may come from either side of the step.
-                if let Some(round) = pending_round {
-                    slot.hasten(round);
+                if self.step_round > at.boot {
+                    slot.hasten(self.step_round);
                 }
             }
             Outcome::Extended => {
@@ -174,11 +179,11 @@ impl Plan {
     /// Replaces the profiles by those of a configuration that was loaded again, between two batches; their indices
     /// are their places in `profiles`.
     ///
-    /// What matches keeps its due time. What does not match is due within [half a minute](SPREAD), one instant for
-    /// the host; so is what was refused or misconfigured, because a reload is how somebody says that it was mended.
+    /// What matches keeps its due time. What does not match is due within half a minute, one instant for the
+    /// host; so is what was refused or misconfigured, because a reload is how somebody says that it was mended.
     pub fn reload(&mut self, profiles: impl IntoIterator<Item = Carried>, now: &Now) {
         let at = self.observe(now);
-        let soon = self.soon(&at);
+        let soon = self.soon(&at, SPREAD_AFTER_RELOAD);
         let before = std::mem::take(&mut self.slots);
         let carry = |carried: Carried| {
             let standing = carried.before.and_then(|index| before.get(index.0));
@@ -208,34 +213,34 @@ impl Plan {
         match passage {
             Passage::Ordinary => {}
             Passage::Suspended => {
-                let soon = self.soon(&at);
+                let soon = self.soon(&at, SPREAD_AFTER_STEP);
                 self.slots.iter_mut().for_each(|slot| slot.postpone(soon, &at));
             }
             // Which of the two readings was right cannot be known here, and neither can the true time until a
             // service has answered: credentials that are counted by the wrong one may end at any time.
             Passage::Stepped => {
-                let soon = self.soon(&at);
-                let round = match self.step_round {
-                    Some(round) if round > at.boot => round,
-                    Some(round) => soon.max(round.saturating_add(BETWEEN_STEPS)),
-                    None => soon,
-                };
-                self.step_round = Some(round);
+                let soon = self.soon(&at, SPREAD_AFTER_STEP);
+                if self.step_round <= at.boot {
+                    let at_once = BETWEEN_STEPS.saturating_mul(STEPS_AT_ONCE.saturating_sub(1));
+                    self.step_round = soon.max(self.steps_last_until.saturating_sub(at_once));
+                    self.steps_last_until = self.steps_last_until.max(at.boot).saturating_add(BETWEEN_STEPS);
+                }
                 for slot in &mut self.slots {
                     slot.postpone(soon, &at);
-                    slot.hasten(round);
+                    slot.hasten(self.step_round);
                 }
             }
         }
         at
     }
 
-    /// An instant within the spread, another one for each host and event.
-    fn soon(&self, at: &Moment) -> u64 {
-        at.boot.saturating_add(self.jitter.up_to(SPREAD))
+    /// An instant within `spread`, another one for each host and event.
+    fn soon(&self, at: &Moment, spread: u64) -> u64 {
+        at.boot.saturating_add(self.jitter.up_to(spread))
     }
 
-    /// Milliseconds until the clocks are looked at again. Never two short sleeps where two of half a minute do.
+    /// Milliseconds until the clocks are looked at again. Two sleeps of like length come before a due time, not a long
+    /// one and one of an instant.
     fn sleep(&self, at: &Moment) -> u64 {
         let remaining = self.slots.iter().filter_map(|slot| slot.remaining(at)).min().unwrap_or(u64::MAX);
         if remaining > LONGEST_SLEEP && remaining < 2 * LONGEST_SLEEP {

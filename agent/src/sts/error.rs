@@ -171,8 +171,11 @@ impl StsError {
                  metadata service learns the time from it, unless AWS_DISABLE_CLOCK_SKEW_CORRECTION is set"
                     .to_owned(),
             ),
+            Self::Unreachable { cause, .. } if cause.is_over_dates() => {
+                Some("renew the server's certificate: AWS's time is known, and to set the clock would not help".to_owned())
+            }
             Self::Unreachable { cause: TransportError::Tls(_), .. } => {
-                Some("check ca_bundle, a TLS-inspecting proxy, and the clock of this host".to_owned())
+                Some("check ca_bundle, and whether a proxy inspects TLS".to_owned())
             }
             Self::Unreachable { cause: TransportError::UnknownHost(_), endpoint } => Some(format!(
                 "check the region and the name servers of this host; nothing resolves `{endpoint}`"

@@ -29,8 +29,6 @@ const BACKOFF: Backoff =
     Backoff { attempts: 3, first: Duration::from_millis(500), cap: Duration::from_secs(5) };
 const THROTTLED: Backoff =
     Backoff { attempts: 4, first: Duration::from_secs(1), cap: Duration::from_secs(10) };
-/// The longest wait that a service may ask for within one call.
-const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(20);
 
 /// STS in one region, for one profile's settings.
 #[derive(Debug)]
@@ -108,6 +106,7 @@ impl<'a> Sts<'a> {
                 }
             };
             let Some(pause) = pause else { return Err(error) };
+            // Also where the service itself asks for a wait that is longer than a call may take: not now, then.
             if self.host.clock.uptime().saturating_add(pause) >= deadline {
                 return Err(error);
             }
@@ -126,6 +125,7 @@ impl<'a> Sts<'a> {
         parse: impl Fn(&[u8]) -> Result<T, &'static str>,
     ) -> Result<Attempt<T>, StsError> {
         let transient = |error| Ok(Attempt::Transient { error, backoff: BACKOFF, retry_after: None });
+        let believed = self.host.clock_offset();
         let response = match self.send(body, caller, deadline) {
             Ok(response) => response,
             Err(StsError::Unreachable { endpoint, cause }) if cause.is_transient() => {
@@ -133,7 +133,7 @@ impl<'a> Sts<'a> {
             }
             Err(error) => return Err(error),
         };
-        let has_new_time = self.host.hear(&response, Teller::Sts);
+        let has_new_time = self.host.hear(&response, Teller::Sts { believed });
         if response.status == 200 {
             return match parse(&response.body) {
                 Ok(value) => Ok(Attempt::Done(value)),
@@ -191,6 +191,5 @@ impl<'a> Sts<'a> {
 }
 
 fn retry_after(response: &Response) -> Option<Duration> {
-    let milliseconds = response.header("x-amz-retry-after")?.trim().parse().ok()?;
-    Some(Duration::from_millis(milliseconds).min(LONGEST_RETRY_AFTER))
+    response.header("x-amz-retry-after")?.trim().parse().ok().map(Duration::from_millis)
 }

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use time::OffsetDateTime;
 
+use super::verify::is_over_dates;
 use crate::timestamp::Rfc3339Seconds;
 
 /// How far an exchange had come when its time ran out.
@@ -67,6 +68,12 @@ pub enum CaBundleProblem {
 }
 
 impl TransportError {
+    /// Whether the server's certificate was refused for its dates, although the time is known.
+    #[must_use]
+    pub fn is_over_dates(&self) -> bool {
+        matches!(self, Self::Tls(cause) if is_over_dates(cause))
+    }
+
     /// Whether the same request may succeed a moment later.
     #[must_use]
     pub fn is_transient(&self) -> bool {
@@ -91,11 +98,14 @@ impl fmt::Display for TransportError {
             }
             Self::UnknownHost(_) => f.write_str("the host name has no address"),
             Self::Refused => f.write_str("the connection was refused"),
+            Self::Tls(_) if self.is_over_dates() => {
+                f.write_str("the server's certificate is not valid at this host's time, nor at AWS's")
+            }
             Self::Tls(_) => f.write_str("the TLS handshake failed"),
             Self::WrongClock { local, .. } => write!(
                 f,
-                "this host's clock says `{}`, when the server's certificate is not valid: the clock is wrong, unless \
-                 the certificate is",
+                "the server's certificate is not valid at this host's time, `{}`: the clock of this host is wrong, \
+                 unless the certificate is",
                 Rfc3339Seconds(*local)
             ),
             Self::Io(_) => f.write_str("the connection failed"),

@@ -17,7 +17,7 @@ use super::error::{Phase, TransportError};
 use super::resolver::{CachingResolver, LookupFailed};
 use super::tcp::TcpConnector;
 use super::tls::{TlsConnector, client_config};
-use super::verify::{Times, is_about_validity};
+use super::verify::{Times, is_over_dates};
 use super::{Channel, MAX_REPLY, Method, Request, Response, Transport};
 use crate::clock::Clock;
 
@@ -169,7 +169,7 @@ fn transport_error(error: ureq::Error) -> TransportError {
 /// Names the clock where it is the likely culprit: a certificate out of its time, and nobody who knows the time.
 fn suspect_clock(error: TransportError, local: OffsetDateTime, has_told_time: bool) -> TransportError {
     if let TransportError::Tls(cause) = error {
-        if !has_told_time && is_about_validity(&cause) {
+        if !has_told_time && is_over_dates(&cause) {
             return TransportError::WrongClock { local, cause: Box::new(cause) };
         }
         return TransportError::Tls(cause);

@@ -63,8 +63,8 @@ fn build_date() -> u64 {
     BUILD_DATE.and_then(|seconds| seconds.trim().parse().ok()).unwrap_or(0).max(SOURCES_DATE)
 }
 
-/// Whether a certificate was refused for nothing but the time.
-pub(super) fn is_about_validity(error: &Error) -> bool {
+/// Whether a certificate was refused for nothing but its dates: expired, or not valid yet.
+pub(super) fn is_over_dates(error: &Error) -> bool {
     matches!(
         error,
         Error::InvalidCertificate(
@@ -107,7 +107,7 @@ impl ServerCertVerifier for Verifier {
         let verify =
             |time| self.inner.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, time);
         match (verify(now), self.times.corrected()) {
-            (Err(error), Some(corrected)) if is_about_validity(&error) => verify(corrected),
+            (Err(error), Some(corrected)) if is_over_dates(&error) => verify(corrected),
             (verdict, _) => verdict,
         }
     }

@@ -4,7 +4,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::process::Command;
 use std::time::Duration;
 
-use fake_aws::scenario;
+use fake_aws::{Action, Fault, scenario};
 
 use super::{NAME, assumed};
 use crate::support::{INSTANCE_CROSS_ACCOUNT, Run, World};
@@ -126,6 +126,20 @@ fn commands_that_cannot_be_run_are_named() {
     world.run(&["exec", NAME, "--", "/"]).assert_failure(126, &["cannot run `/`"]);
     for arguments in [["exec", NAME].as_slice(), &["exec", NAME, "--"], &["exec", NAME, "true"]] {
         world.run(arguments).assert_failure(64, &["exec"]);
+    }
+}
+
+#[test]
+fn without_credentials_the_command_is_not_run() {
+    let world = World::new(INSTANCE_CROSS_ACCOUNT);
+    world.fake.sts().fail(Fault::new(Action::error(403, "AccessDenied")));
+    for options in [[].as_slice(), &["--refreshing"]] {
+        let mut arguments = vec!["exec", NAME];
+        arguments.extend(options);
+        arguments.extend(["--", "/bin/echo", "run"]);
+        let run = world.run(&arguments);
+        assert_eq!(run.stdout, "");
+        run.assert_failure(77, &["AccessDenied"]);
     }
 }
 

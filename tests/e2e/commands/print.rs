@@ -109,6 +109,23 @@ fn a_reader_needs_no_configuration_and_no_network() {
 }
 
 #[test]
+fn a_reader_that_an_sdk_starts_is_not_confused_by_what_the_sdk_was_told() {
+    if !(has_root() && has_program("setpriv")) {
+        return;
+    }
+    let world = World::new(&format!("{INSTANCE_CROSS_ACCOUNT}rolekeeper_mode = 0644\n"));
+    let program = open_to_others(&world);
+    world.run(&["refresh"]).assert_silent_success();
+    let mut command = Command::new(program);
+    command.args(["print", "--output-dir"]).arg(world.out()).args(["--", NAME]);
+    command.env("AWS_CONFIG_FILE", world.out().join("config")).env("HOME", &world.directory);
+    command.env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null").env("AWS_PROFILE", "other");
+    let run = Run::of(&mut as_nobody(&command));
+    assert_eq!((run.code, run.stderr.as_str()), (0, ""));
+    assert_eq!(run.stdout, world.published(&format!("profiles/{NAME}/credentials.json")));
+}
+
+#[test]
 fn a_reader_is_told_what_is_wrong_with_what_is_there() {
     if !(has_root() && has_program("setpriv")) {
         return;

@@ -138,6 +138,27 @@ fn profiles_of_another_configuration_stay() {
 }
 
 #[test]
+fn a_profile_of_the_command_line_lives_beside_those_of_a_file() {
+    let world = World::new(&switching("of-the-file", scenario::EFGH));
+    world.run(&["refresh"]).assert_silent_success();
+    let described = ["--role-arn", &scenario::hop(1), "--credential-source", "Ec2InstanceMetadata"];
+    let described =
+        [described.as_slice(), &["--profile-name", "described", "--region", "eu-west-1"]].concat();
+    for arguments in [vec!["refresh"], vec!["refresh"], vec!["print", "described"]] {
+        let run = Run::of(&mut {
+            let mut command = world.bare_command(&[arguments.as_slice(), &described].concat());
+            command.arg("--output-dir").arg(world.out());
+            command
+        });
+        assert_eq!((run.code, run.stderr.as_str()), (0, ""));
+    }
+    assert_eq!(assumed(&world), 2, "one each");
+    world.run(&["refresh"]).assert_silent_success();
+    assert_eq!(listing(&world.out().join("profiles")), ["described", "of-the-file"]);
+    assert_eq!(assumed(&world), 2);
+}
+
+#[test]
 fn a_profile_that_became_unusable_keeps_its_files() {
     let world = World::new(&(switching("one", scenario::EFGH) + &switching("two", &scenario::hop(1))));
     world.run(&["refresh"]).assert_silent_success();
