@@ -2,6 +2,8 @@
 //! can be in any year and waits for nothing.
 
 use std::fmt::Debug;
+use std::fs::File;
+use std::io::Read as _;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -63,11 +65,18 @@ impl Clock for SystemClock {
     }
 
     fn boot_id(&self) -> Option<&str> {
-        let read = || Some(std::fs::read_to_string(BOOT_ID).ok()?.trim().to_owned());
-        self.boot_id.get_or_init(|| read().filter(|id| !id.is_empty())).as_deref()
+        self.boot_id.get_or_init(read_boot_id).as_deref()
     }
 
     fn pause(&self, pause: Duration) {
         std::thread::sleep(pause);
     }
+}
+
+/// A UUID as text and nothing else, so one read is enough.
+fn read_boot_id() -> Option<String> {
+    const UUID: usize = 36;
+    let mut text = [0; UUID];
+    File::open(BOOT_ID).ok()?.read_exact(&mut text).ok()?;
+    String::from_utf8(text.to_vec()).ok()
 }
