@@ -3,6 +3,7 @@
 
 mod aggregate;
 mod freshness;
+mod shared;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -13,13 +14,13 @@ use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
 use crate::chain::{Chains, Obtained};
-use crate::config::model::{Profile, Publication};
+use crate::config::model::{Profile, Publication, WriteMode};
 use crate::config::{Config, ManagedProfile};
 use crate::credentials::IssuedCredentials;
 use crate::error::Error;
 use crate::fingerprint::fingerprint;
 use crate::host::Host;
-use crate::output::directory::{Attributes, Directory};
+use crate::output::directory::{Attributes, Directory, OnMountPoint};
 use crate::output::names::file_name;
 use crate::output::profile_files::{self, keyed_digest};
 use crate::output::render::{ConfigEntry, Material, shell_word};
@@ -191,6 +192,7 @@ impl<'a> Keeper<'a> {
         let wanted = fingerprint(self.state.key(), profile);
         let freshness = freshness::of(&self.state, self.profiles.path(), profile, record, &wanted);
         if freshness.is_kept(reuse, self.host.true_time()) {
+            self.merge_kept(profile, record)?;
             return Ok(Outcome::Kept);
         }
         let obtained = chains
@@ -204,7 +206,8 @@ impl<'a> Keeper<'a> {
         record.reduced = obtained.reduced;
         record.config = self.config_path();
         self.state.store(record)?;
-        entry.issued = Some(obtained.issued);
+        let issued = entry.issued.insert(obtained.issued);
+        self.merge(profile, issued, record)?;
         info!("profile `{}`: published, generation {generation}", profile.name);
         Ok(Outcome::Refreshed { expiration })
     }
@@ -253,7 +256,11 @@ impl<'a> Keeper<'a> {
         });
         record.config = self.config_path();
         self.state.store(record)?;
-        let remaining = record.published.as_ref().and_then(|last| Some(between(now, last.expiration?)));
+        let expiration = match error {
+            Error::Merge { .. } => shared::expiration(record),
+            _ => record.published.as_ref().and_then(|last| last.expiration),
+        };
+        let remaining = expiration.map(|expiration| between(now, expiration));
         let margin = entry.managed.outcome.as_ref().map_or(Duration::ZERO, |profile| profile.refresh.margin);
         let margin = time::Duration::try_from(margin).unwrap_or_default();
         Ok(Outcome::Failed { error, remaining, margin })
@@ -311,7 +318,11 @@ fn is_shared(publication: &Publication) -> bool {
 }
 
 fn attributes(publication: &Publication) -> Attributes {
-    Attributes { owner: publication.owner, group: publication.group, mode: publication.mode }
+    let on_mount_point = match publication.write_mode {
+        WriteMode::Rename => OnMountPoint::Refuse,
+        WriteMode::InPlace => OnMountPoint::WriteInPlace,
+    };
+    Attributes { owner: publication.owner, group: publication.group, mode: publication.mode, on_mount_point }
 }
 
 /// Polls, because a blocking lock knows no deadline.
