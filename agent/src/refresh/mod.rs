@@ -256,8 +256,8 @@ impl<'a> Keeper<'a> {
         });
         record.config = self.config_path();
         self.state.store(record)?;
-        let expiration = match error {
-            Error::Merge { .. } => shared::expiration(record),
+        let expiration = match &error {
+            Error::Merge { cause, .. } => shared::expiration(record, cause),
             _ => record.published.as_ref().and_then(|last| last.expiration),
         };
         let remaining = expiration.map(|expiration| between(now, expiration));

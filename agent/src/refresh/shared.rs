@@ -61,10 +61,9 @@ impl Keeper<'_> {
     }
 }
 
-/// Until when the credentials in the file of others are valid, after they could not be brought up to date; `None`
-/// where nothing good can be said of them.
-pub(super) fn expiration(record: &Record) -> Option<OffsetDateTime> {
-    let (merged, published) = (record.merged.as_ref()?, record.published.as_ref()?);
-    // The newest were there already, and something has happened to the file since.
-    if merged.generation == published.generation { None } else { merged.expiration }
+/// Until when the credentials in the file of others are valid, where `cause` kept them from being brought up to date and
+/// leaves them there; `None` where nothing good can be said of what the file holds.
+pub(super) fn expiration(record: &Record, cause: &OutputError) -> Option<OffsetDateTime> {
+    let is_passing = matches!(cause, OutputError::Unsteady(_) | OutputError::Locked(_));
+    record.merged.as_ref().filter(|_| is_passing)?.expiration
 }
