@@ -173,7 +173,9 @@ fn two_of_our_own_lose_nothing() {
     std::thread::scope(|scope| {
         for world in &worlds {
             scope.spawn(|| {
-                (0..ROUNDS).for_each(|_| world.run(&["refresh", "--force"]).assert_silent_success())
+                for _ in 0..ROUNDS {
+                    world.run(&["refresh", "--force"]).assert_silent_success();
+                }
             });
         }
     });
@@ -207,10 +209,10 @@ fn beside_a_stranger(manner: Manner, rounds: usize) -> (usize, usize) {
             while !over.load(Ordering::Relaxed) {
                 let text = read(&file);
                 let found = text.lines().find_map(|line| line.strip_prefix("counter = ")).map(str::to_owned);
-                lost += usize::from(found != Some(count.to_string()));
+                lost = lost.saturating_add(usize::from(found != Some(count.to_string())));
                 let next = text.replace(
                     &format!("counter = {}\n", found.unwrap_or_default()),
-                    &format!("counter = {}\n", count + 1),
+                    &format!("counter = {}\n", count.saturating_add(1)),
                 );
                 match manner {
                     Manner::InPlace => {
@@ -224,7 +226,7 @@ fn beside_a_stranger(manner: Manner, rounds: usize) -> (usize, usize) {
                         assert!(rename(&temporary, &file));
                     }
                 }
-                count += 1;
+                count = count.saturating_add(1);
                 rest(Duration::from_millis(30));
             }
             (count, lost)
@@ -310,7 +312,7 @@ fn an_owner_who_swaps_everything_gains_nothing() {
     if !is_root("a hostile owner of the directory") {
         return;
     }
-    const DURATION: Duration = Duration::from_secs(6);
+    const DURATION: Duration = Duration::from_secs(8);
     let (world, file) = world_with("home/.aws/credentials", "");
     let home = home(&world);
     let victim = world.directory.join("victim");
@@ -328,7 +330,7 @@ fn an_owner_who_swaps_everything_gains_nothing() {
          rm -f .aws; mkdir .aws; ln {victim}/credentials .aws/credentials\n\
          rm -rf .aws; mkdir .aws; ln -s {victim}/new .aws/.credentials.rolekeeper-tmp; ln -s {victim}/lock .aws/.credentials.rolekeeper-lock\n\
          rm -rf .aws; mkdir .aws; mkfifo .aws/credentials\n\
-         rm -rf .aws; mkdir .aws; echo '[mine]' > .aws/credentials\n\
+         rm -rf .aws; mkdir .aws; echo '[mine]' > .aws/credentials; sleep 0.05\n\
          mv .aws away; ln -s {victim} .aws; rm .aws; mv away .aws\n\
          done 2>/dev/null",
         home = home.display(),
@@ -337,16 +339,24 @@ fn an_owner_who_swaps_everything_gains_nothing() {
     let mut attacker = std::process::Command::new("setpriv");
     attacker.args(["--reuid=54321", "--regid=54321", "--clear-groups", "sh", "-c", &script]);
     let mut attacker = attacker.spawn().expect("setpriv of util-linux is needed");
-    let mut outcomes = (0, 0);
+    let agents: Vec<World> = (0..3).map(|_| World::new(&read(&world.directory.join("config")))).collect();
     let deadline = uptime() + DURATION.as_secs_f64();
-    while uptime() < deadline {
-        let run = world.run(&["refresh"]);
-        match run.code {
-            0 => outcomes.0 += 1,
-            _ => outcomes.1 += 1,
+    let work = |agent: &World| {
+        let (mut merges, mut errors) = (0_u32, 0_u32);
+        while uptime() < deadline {
+            let run = agent.run(&["refresh"]);
+            let outcome = if run.code == 0 { &mut merges } else { &mut errors };
+            *outcome = outcome.saturating_add(1);
+            assert!(!run.stderr.contains("ROOTSECRET"), "{run:?}");
         }
-        assert!(!run.stderr.contains("ROOTSECRET"), "{run:?}");
-    }
+        (merges, errors)
+    };
+    let outcomes = std::thread::scope(|scope| {
+        let running: Vec<_> = agents.iter().map(|agent| scope.spawn(|| work(agent))).collect();
+        let outcomes: Vec<_> = running.into_iter().map(|agent| agent.join().unwrap()).collect();
+        let (merges, errors): (Vec<u32>, Vec<u32>) = outcomes.into_iter().unzip();
+        (merges.iter().sum::<u32>(), errors.iter().sum::<u32>())
+    });
     attacker.kill().unwrap();
     attacker.wait().unwrap();
     println!("measured: {} merges and {} errors against a hostile owner", outcomes.0, outcomes.1);

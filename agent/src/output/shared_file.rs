@@ -225,7 +225,7 @@ impl<'a> Writer<'a> {
                 self.push(&[comment, line.end]);
             }
             Role::Blank | Role::Comment | Role::IndentedComment | Role::Continuation | Role::Header(_) => {
-                self.line(line)
+                self.line(line);
             }
         }
     }

@@ -256,9 +256,11 @@ impl<'a> Keeper<'a> {
         });
         record.config = self.config_path();
         self.state.store(record)?;
-        let expiration = match &error {
-            Error::Merge { cause, .. } => shared::expiration(record, cause),
-            _ => record.published.as_ref().and_then(|last| last.expiration),
+        let published = || record.published.as_ref().and_then(|last| last.expiration);
+        let expiration = if let Error::Merge { cause, .. } = &error {
+            shared::expiration(record, cause)
+        } else {
+            published()
         };
         let remaining = expiration.map(|expiration| between(now, expiration));
         let margin = entry.managed.outcome.as_ref().map_or(Duration::ZERO, |profile| profile.refresh.margin);

@@ -120,7 +120,7 @@ struct Numbers(u64);
 impl Numbers {
     fn below(&mut self, bound: usize) -> usize {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        usize::try_from(self.0 >> 33).unwrap() % bound
+        usize::try_from(self.0 >> 33).unwrap().checked_rem(bound).unwrap()
     }
 
     fn pick<'a>(&mut self, from: &[&'a str]) -> &'a str {
@@ -198,10 +198,10 @@ fn generate(numbers: &mut Numbers) -> (String, Vec<(Part, String)>) {
             lines.push((part, line));
         }
     }
-    let count = lines.len();
     let cut = numbers.below(3) == 0;
-    for (index, (_, line)) in lines.iter_mut().enumerate() {
-        if !(cut && index + 1 == count) {
+    let count = lines.len();
+    for ((_, line), number) in lines.iter_mut().zip(1..) {
+        if !(cut && number == count) {
             line.push_str(end);
         }
     }
@@ -215,91 +215,66 @@ fn what_is_not_ours_stays_byte_for_byte() {
         let (mark, lines) = generate(&mut numbers);
         let text: String = mark.chars().chain(lines.iter().flat_map(|(_, line)| line.chars())).collect();
         let credentials = keys(seed, numbers.below(4) > 0);
-        let out = merge(text.as_bytes(), "x", &credentials)
-            .unwrap_or_else(|error| panic!("seed {seed}: {error}\n{text}"));
+        let out = merge(text.as_bytes(), "x", &credentials).unwrap();
         let out = String::from_utf8(out.to_vec()).unwrap();
-        assert!(
-            out.starts_with(&mark) && out.matches('\u{feff}').count() == mark.chars().count(),
-            "seed {seed}"
-        );
-        let bare = out.strip_prefix(&mark).unwrap();
-        let news: Vec<&str> = bare.split_inclusive('\n').collect();
-        // Exactly one header, and each key once, with its value and nothing behind it.
-        let headers = news.iter().filter(|line| line.starts_with("[x]")).count();
-        assert_eq!(headers, 1, "seed {seed}:\n{text}\n--\n{out}");
-        let start = news.iter().position(|line| line.starts_with("[x]")).unwrap();
-        let length =
-            news[start + 1..].iter().position(|line| line.starts_with('[')).unwrap_or(news.len() - start - 1);
-        let section = &news[start + 1..start + 1 + length];
-        let of = |key: &str| -> Vec<&str> {
-            let found = section.iter().filter(|line| line.to_lowercase().starts_with(key));
-            found.map(|line| line.trim_end()).collect()
-        };
-        assert_eq!(
-            of("aws_access_key_id"),
-            [format!("aws_access_key_id = ASIA{seed}")],
-            "seed {seed}:\n{text}\n--\n{out}"
-        );
-        assert_eq!(
-            of("aws_secret_access_key"),
-            [format!("aws_secret_access_key = s/{seed}+=")],
-            "seed {seed}"
-        );
-        let session: Vec<String> = credentials
-            .session_token
-            .iter()
-            .map(|token| format!("aws_session_token = {}", token.expose()))
-            .collect();
-        assert_eq!(of("aws_session_token"), session, "seed {seed}:\n{text}\n--\n{out}");
-        // No line continues a key of ours.
-        for pair in news.windows(2) {
-            let follows = pair[1].starts_with([' ', '\t']) && !pair[1].trim().is_empty();
-            assert!(
-                !(section.contains(&pair[0]) && pair[0].starts_with("aws_") && follows),
-                "seed {seed}:\n{out}"
-            );
+        let context = format!("seed {seed}:\n{text}\n--\n{out}");
+        let news: Vec<&str> = out.strip_prefix(&mark).unwrap().split_inclusive('\n').collect();
+        assert!(news.iter().all(|line| !line.contains('\u{feff}')), "{context}");
+        check_section(&news, &credentials, &context);
+        check_rest(&news, &lines, &context);
+        if lines.iter().all(|(part, _)| *part == Part::Foreign) {
+            assert!(out.starts_with(&text), "{context}");
         }
-        // Foreign lines are the same, in the same order, whole; a last one may have got its line end.
-        let kept = |wanted: Part| {
-            lines.iter().filter(move |(part, _)| *part == wanted).map(|(_, line)| line.as_str())
-        };
-        let whole = |line: &&str| !line.trim().is_empty();
-        let foreign: Vec<&str> = kept(Part::Foreign).filter(whole).collect();
-        let is_foreign = |line: &&str| {
-            foreign.contains(line) || foreign.last().is_some_and(|last| *last == line.trim_end())
-        };
-        let found: Vec<&str> = news.iter().copied().filter(whole).filter(is_foreign).collect();
-        assert_eq!(found.len(), foreign.len(), "seed {seed}:\n{text}\n--\n{out}");
-        for (found, wanted) in found.iter().zip(&foreign) {
-            assert!(
-                found == wanted || (found.trim_end() == *wanted && text.ends_with(wanted)),
-                "seed {seed}:\n{text}\n--\n{out}"
-            );
-        }
-        if kept(Part::OurHeader).next().is_none() {
-            assert!(out.starts_with(&text), "seed {seed}");
-        }
-        for other in kept(Part::OurOther).filter(|line| !line.is_empty()) {
-            let wanted = if other.contains("dedented") { other.trim() } else { other.trim_end() };
-            assert!(
-                news.iter().any(|line| line.trim_end() == wanted),
-                "seed {seed}: {other:?} of\n{text}\n--\n{out}"
-            );
-        }
-        let count = |text: &str| text.matches('#').count();
-        let replaced: usize = kept(Part::OurKey).map(count).sum();
-        let folded: usize = kept(Part::OurHeader).skip(1).map(count).sum();
-        assert_eq!(
-            count(&out),
-            count(&text) - replaced - folded,
-            "seed {seed}: comments of\n{text}\n--\n{out}"
-        );
-        assert_eq!(
-            merge(out.as_bytes(), "x", &credentials).unwrap().as_slice(),
-            out.as_bytes(),
-            "seed {seed}"
-        );
+        let again = merge(out.as_bytes(), "x", &credentials).unwrap();
+        assert_eq!(again.as_slice(), out.as_bytes(), "{context}");
     }
+}
+
+/// Exactly one header, and below it each key once, with its value, and with nothing behind or below it.
+fn check_section(news: &[&str], credentials: &Credentials, context: &str) {
+    assert_eq!(news.iter().filter(|line| line.starts_with("[x]")).count(), 1, "{context}");
+    let mut section: Vec<&str> =
+        news.iter().copied().skip_while(|line| !line.starts_with("[x]")).skip(1).collect();
+    section.truncate(section.iter().position(|line| line.starts_with('[')).unwrap_or(section.len()));
+    let values = [
+        Some(credentials.access_key_id.as_str()),
+        Some(credentials.secret_access_key.expose()),
+        credentials.session_token.as_ref().map(Secret::expose),
+    ];
+    for (key, value) in KEYS.iter().zip(values) {
+        let found = section.iter().filter(|line| line.to_lowercase().starts_with(key));
+        let found: Vec<&str> = found.map(|line| line.trim_end()).collect();
+        let wanted: Vec<String> = value.iter().map(|value| format!("{key} = {value}")).collect();
+        assert_eq!(found, wanted, "{context}");
+    }
+    for pair in section.windows(2) {
+        let follows = pair[1].starts_with([' ', '\t']) && !pair[1].trim().is_empty();
+        assert!(!(pair[0].starts_with("aws_") && follows), "{context}");
+    }
+}
+
+/// Foreign lines are the same, in the same order, whole, but that a last one may have got its line end. Other keys of
+/// our section are there, and no comment is lost but those behind what was replaced.
+fn check_rest(news: &[&str], lines: &[(Part, String)], context: &str) {
+    let kept = |wanted: Part| {
+        let lines = lines.iter().filter(move |(part, _)| *part == wanted);
+        lines.map(|(_, line)| line.as_str()).filter(|line| !line.trim().is_empty())
+    };
+    let foreign: Vec<&str> = kept(Part::Foreign).collect();
+    let last = lines.last().map_or("", |(_, line)| line.as_str());
+    let same = |new: &str, old: &str| new == old || (old == last && new.trim_end() == old);
+    let found: Vec<&str> =
+        news.iter().copied().filter(|line| foreign.iter().any(|old| same(line, old))).collect();
+    assert_eq!(found.len(), foreign.len(), "{context}");
+    assert!(found.iter().zip(&foreign).all(|(new, old)| same(new, old)), "{context}");
+    for other in kept(Part::OurOther) {
+        let wanted = if other.contains("dedented") { other.trim() } else { other.trim_end() };
+        assert!(news.iter().any(|line| line.trim_end() == wanted), "{other:?} of {context}");
+    }
+    let comments = |line: &str| line.matches('#').count();
+    let all: usize = lines.iter().map(|(_, line)| comments(line)).sum();
+    let replaced: usize = kept(Part::OurKey).chain(kept(Part::OurHeader).skip(1)).map(comments).sum();
+    assert_eq!(news.iter().copied().map(comments).sum::<usize>(), all.saturating_sub(replaced), "{context}");
 }
 
 #[test]
