@@ -2,10 +2,10 @@
 //! credentials that the step before gave. What several chains share, the base credentials and what IMDS says of
 //! the instance, is fetched once.
 
-use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::error::Error;
 use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use log::{info, warn};
 use time::OffsetDateTime;
@@ -40,8 +40,8 @@ pub struct Obtained {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ChainError {
-    /// The instance metadata service.
-    Imds(ImdsError),
+    /// The instance metadata service; shared by the chains that start there.
+    Imds(Arc<ImdsError>),
     /// The role of this profile could not be assumed.
     Role {
         /// The role.
@@ -57,8 +57,11 @@ pub enum ChainError {
 #[derive(Debug)]
 pub struct Chains<'a> {
     host: &'a Host<'a>,
-    instances: RefCell<HashMap<InstanceKey, InstanceCredentials>>,
-    identities: RefCell<HashMap<String, InstanceIdentity>>,
+    /// Held while they are fetched, so that chains that run side by side fetch them once.
+    instances: Mutex<HashMap<InstanceKey, Result<InstanceCredentials, Arc<ImdsError>>>>,
+    identities: Mutex<HashMap<String, InstanceIdentity>>,
+    /// STS endpoints that did not answer: what is bound to fail need not take its time again for every profile.
+    silent: Mutex<BTreeSet<String>>,
 }
 
 type InstanceKey = (String, Option<String>);
@@ -67,7 +70,7 @@ impl<'a> Chains<'a> {
     /// Nothing is fetched yet.
     #[must_use]
     pub fn new(host: &'a Host<'a>) -> Self {
-        Self { host, instances: RefCell::default(), identities: RefCell::default() }
+        Self { host, instances: Mutex::default(), identities: Mutex::default(), silent: Mutex::default() }
     }
 
     /// Carries out the chain of `profile`. `known_reduced` are the durations that STS is known not to grant.
@@ -86,7 +89,7 @@ impl<'a> Chains<'a> {
                     && matches!(profile.chain.base, BaseSource::Ec2InstanceMetadata) =>
             {
                 info!("profile `{}`: the base credentials are stale; they are read once more", profile.name);
-                self.instances.borrow_mut().remove(&instance_key(profile));
+                locked(&self.instances).remove(&instance_key(profile));
                 self.attempt(profile, known_reduced)
             }
             outcome => outcome,
@@ -94,11 +97,7 @@ impl<'a> Chains<'a> {
     }
 
     /// The region of `profile`: the configured one, else, where its chain starts at IMDS, the instance's.
-    ///
-    /// # Errors
-    ///
-    /// When IMDS has to be asked and cannot be reached.
-    pub fn region(&self, profile: &Profile) -> Result<Option<String>, ImdsError> {
+    fn region(&self, profile: &Profile) -> Result<Option<String>, ChainError> {
         if profile.region.is_some() || !matches!(profile.chain.base, BaseSource::Ec2InstanceMetadata) {
             return Ok(profile.region.clone());
         }
@@ -107,17 +106,25 @@ impl<'a> Chains<'a> {
 
     fn attempt(&self, profile: &Profile, known_reduced: &[ReducedDuration]) -> Result<Obtained, ChainError> {
         let (mut issued, real_expiration) = self.base(profile)?;
-        let region = self.region(profile).map_err(ChainError::Imds)?;
+        let region = self.region(profile)?;
         let mut at = self.host.true_time();
         let mut reduced = Vec::new();
         for role in &profile.chain.roles {
             let failed = |cause| ChainError::Role { role_arn: role.role_arn.clone(), cause };
             let region = region.as_deref().ok_or(StsError::NoRegion).map_err(failed)?;
             let sts = Sts::new(&profile.sts, region, self.host).map_err(failed)?;
+            if locked(&self.silent).contains(sts.url()) {
+                return Err(failed(StsError::StillSilent { endpoint: sts.url().to_owned() }));
+            }
             let session_name = self.session_name(profile, role)?;
-            at = self.host.true_time();
-            let (next, reduction) =
-                assume(&sts, role, &session_name, &issued, known_reduced).map_err(failed)?;
+            let (asked, believed) = (self.host.true_time(), self.host.clock_offset());
+            let assumed = assume(&sts, role, &session_name, &issued, known_reduced);
+            if matches!(assumed, Err(StsError::Unreachable { .. })) {
+                locked(&self.silent).insert(sts.url().to_owned());
+            }
+            let (next, reduction) = assumed.map_err(failed)?;
+            // The answer itself may have corrected the clock.
+            at = asked.saturating_add(self.host.clock_offset().saturating_sub(believed));
             issued = next;
             reduced.extend(reduction);
         }
@@ -128,7 +135,7 @@ impl<'a> Chains<'a> {
     fn base(&self, profile: &Profile) -> Result<(IssuedCredentials, Option<OffsetDateTime>), ChainError> {
         match &profile.chain.base {
             BaseSource::Ec2InstanceMetadata => {
-                let instance = self.instance(profile).map_err(ChainError::Imds)?;
+                let instance = self.instance(profile)?;
                 Ok((instance.issued, instance.real_expiration))
             }
             BaseSource::StaticKeys { credentials, account_id, .. } => {
@@ -142,44 +149,39 @@ impl<'a> Chains<'a> {
         }
     }
 
-    fn instance(&self, profile: &Profile) -> Result<InstanceCredentials, ImdsError> {
-        let key = instance_key(profile);
-        if let Some(known) = self.instances.borrow().get(&key) {
-            return Ok(known.clone());
-        }
+    fn instance(&self, profile: &Profile) -> Result<InstanceCredentials, ChainError> {
+        let mut instances = locked(&self.instances);
+        let fetched = instances
+            .entry(instance_key(profile))
+            .or_insert_with(|| self.fetch_instance(profile).map_err(Arc::new));
+        fetched.clone().map_err(ChainError::Imds)
+    }
+
+    fn fetch_instance(&self, profile: &Profile) -> Result<InstanceCredentials, ImdsError> {
         let imds = Imds::open(&profile.imds, self.host)?;
         let fetched = imds.credentials()?;
         info!("instance profile role `{}`", fetched.role_name);
         // While the session token is at hand: one request more only for what the configuration leaves open.
         if profile.region.is_none() || profile.chain.roles.iter().any(|role| role.role_session_name.is_none())
         {
-            self.learn_identity(profile, &imds)?;
+            let mut identities = locked(&self.identities);
+            if !identities.contains_key(&profile.imds.endpoint) {
+                identities.insert(profile.imds.endpoint.clone(), identity_of(&imds, profile)?);
+            }
         }
-        self.instances.borrow_mut().insert(key, fetched.clone());
         Ok(fetched)
     }
 
-    fn identity(&self, profile: &Profile) -> Result<InstanceIdentity, ImdsError> {
-        let known = |identities: &RefCell<HashMap<String, InstanceIdentity>>| {
-            identities.borrow().get(&profile.imds.endpoint).cloned()
-        };
-        if let Some(identity) = known(&self.identities) {
-            return Ok(identity);
+    fn identity(&self, profile: &Profile) -> Result<InstanceIdentity, ChainError> {
+        let failed = |cause| ChainError::Imds(Arc::new(cause));
+        let mut identities = locked(&self.identities);
+        if let Some(identity) = identities.get(&profile.imds.endpoint) {
+            return Ok(identity.clone());
         }
-        self.learn_identity(profile, &Imds::open(&profile.imds, self.host)?)?;
-        Ok(known(&self.identities).unwrap_or_default())
-    }
-
-    fn learn_identity(&self, profile: &Profile, imds: &Imds<'_>) -> Result<(), ImdsError> {
-        if self.identities.borrow().contains_key(&profile.imds.endpoint) {
-            return Ok(());
-        }
-        let mut identity = imds.identity()?.unwrap_or_default();
-        if identity.region.is_none() && profile.region.is_none() {
-            identity.region = imds.region()?;
-        }
-        self.identities.borrow_mut().insert(profile.imds.endpoint.clone(), identity);
-        Ok(())
+        let imds = Imds::open(&profile.imds, self.host).map_err(failed)?;
+        let identity = identity_of(&imds, profile).map_err(failed)?;
+        identities.insert(profile.imds.endpoint.clone(), identity.clone());
+        Ok(identity)
     }
 
     fn session_name(&self, profile: &Profile, role: &Role) -> Result<String, ChainError> {
@@ -187,12 +189,34 @@ impl<'a> Chains<'a> {
             return Ok(configured.clone());
         }
         let instance_id = match profile.chain.base {
-            BaseSource::Ec2InstanceMetadata => self.identity(profile).map_err(ChainError::Imds)?.instance_id,
+            BaseSource::Ec2InstanceMetadata => self.identity(profile)?.instance_id,
             BaseSource::StaticKeys { .. } => None,
         };
         let host_name = nix::unistd::gethostname().unwrap_or_default();
         Ok(default_session_name(instance_id.as_deref(), &host_name.to_string_lossy()))
     }
+}
+
+/// The instance's identity, with the region from elsewhere where the document lacks it.
+fn identity_of(imds: &Imds<'_>, profile: &Profile) -> Result<InstanceIdentity, ImdsError> {
+    let mut identity = match imds.identity() {
+        Ok(identity) => identity.unwrap_or_default(),
+        // Without it the session is named after the host, which is no reason to have no session.
+        Err(error) if profile.region.is_some() => {
+            warn!("the instance's identity is not known: {error}");
+            InstanceIdentity::default()
+        }
+        Err(error) => return Err(error),
+    };
+    if identity.region.is_none() && profile.region.is_none() {
+        identity.region = imds.region()?;
+    }
+    Ok(identity)
+}
+
+/// What a thread that panicked has left behind is whole: every change is one insertion.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn instance_key(profile: &Profile) -> InstanceKey {
@@ -286,7 +310,7 @@ impl fmt::Display for ChainError {
 impl Error for ChainError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            Self::Imds(cause) => Some(cause),
+            Self::Imds(cause) => Some(cause.as_ref()),
             Self::Role { cause, .. } | Self::Sts(cause) => Some(cause),
         }
     }

@@ -4,6 +4,7 @@
 use std::fmt::Debug;
 use std::time::{Duration, Instant};
 
+use nix::time::{ClockId, clock_gettime};
 use time::OffsetDateTime;
 
 /// What the agent may know of time.
@@ -13,6 +14,10 @@ pub trait Clock: Debug + Sync {
 
     /// Time since an arbitrary start, which no clock step changes; for deadlines.
     fn uptime(&self) -> Duration;
+
+    /// Time since the host's boot, time asleep included: every process of one boot reads the same clock, and nobody
+    /// can set it.
+    fn since_boot(&self) -> Duration;
 
     /// Lets `pause` pass.
     fn pause(&self, pause: Duration);
@@ -41,6 +46,12 @@ impl Clock for SystemClock {
 
     fn uptime(&self) -> Duration {
         self.start.elapsed()
+    }
+
+    fn since_boot(&self) -> Duration {
+        // Linux has this clock since 2.6.39. Where a sandbox forbids it, a time that is too small makes every anchor
+        // one of the future, which says nothing.
+        clock_gettime(ClockId::CLOCK_BOOTTIME).map(Duration::from).unwrap_or_default()
     }
 
     fn pause(&self, pause: Duration) {

@@ -95,6 +95,15 @@ pub enum Error {
     },
     /// Standard output cannot be written.
     Stdout(std::io::Error),
+    /// Signals cannot be waited for.
+    Signals(std::io::Error),
+    /// The configuration that was read again names another output directory.
+    OutputMoved {
+        /// Where files are published.
+        from: std::path::PathBuf,
+        /// Where they should be.
+        to: std::path::PathBuf,
+    },
 }
 
 impl Error {
@@ -112,6 +121,8 @@ impl Error {
             }
             Self::Execute { .. } => exit_code::CANNOT_EXECUTE,
             Self::Stdout(_) => exit_code::CANNOT_CREATE,
+            Self::Signals(_) => exit_code::SOFTWARE,
+            Self::OutputMoved { .. } => exit_code::CONFIGURATION,
         }
     }
 
@@ -123,7 +134,10 @@ impl Error {
             Self::Output(_) | Self::Merge { .. } | Self::Stdout(_) | Self::Execute { .. } => {
                 Disposition::Local
             }
-            Self::Usage(_) | Self::Config(_) | Self::NoProfile { .. } => Disposition::Misconfigured,
+            Self::Usage(_) | Self::Config(_) | Self::NoProfile { .. } | Self::OutputMoved { .. } => {
+                Disposition::Misconfigured
+            }
+            Self::Signals(_) => Disposition::Broken,
             Self::NothingPublished { .. } | Self::NoStatus => Disposition::Retry,
         }
     }
@@ -142,7 +156,12 @@ impl Error {
             Self::NoStatus => {
                 Some("run `rolekeeper refresh` first, or name the directory with --output-dir".to_owned())
             }
-            Self::Usage(_) | Self::NothingPublished { .. } | Self::Execute { .. } | Self::Stdout(_) => None,
+            Self::OutputMoved { .. } => Some("restart the daemon to move its files".to_owned()),
+            Self::Usage(_)
+            | Self::NothingPublished { .. }
+            | Self::Execute { .. }
+            | Self::Stdout(_)
+            | Self::Signals(_) => None,
         }
     }
 
@@ -174,6 +193,10 @@ impl fmt::Display for Error {
             Self::NoStatus => f.write_str("no refresh has left a status"),
             Self::Execute { command, .. } => write!(f, "cannot run `{command}`"),
             Self::Stdout(_) => f.write_str("cannot write to standard output"),
+            Self::Signals(_) => f.write_str("cannot wait for signals"),
+            Self::OutputMoved { from, to } => {
+                write!(f, "`output_dir` is `{}` now, and files are in `{}`", to.display(), from.display())
+            }
         }
     }
 }
@@ -186,8 +209,11 @@ impl StdError for Error {
             Self::Output(cause) => cause.source(),
             Self::Chain { cause, .. } => Some(cause.as_ref()),
             Self::Merge { cause, .. } => Some(cause),
-            Self::Execute { cause, .. } | Self::Stdout(cause) => Some(cause),
-            Self::NoProfile { .. } | Self::NothingPublished { .. } | Self::NoStatus => None,
+            Self::Execute { cause, .. } | Self::Stdout(cause) | Self::Signals(cause) => Some(cause),
+            Self::NoProfile { .. }
+            | Self::NothingPublished { .. }
+            | Self::NoStatus
+            | Self::OutputMoved { .. } => None,
         }
     }
 }

@@ -3,11 +3,18 @@
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use log::warn;
 use time::{Duration, OffsetDateTime};
 
 use crate::clock::Clock;
 use crate::retry::Jitter;
-use crate::transport::Transport;
+use crate::timestamp::{between, parse_http_date};
+use crate::transport::{Response, Transport};
+
+/// A smaller difference is not why a signature was refused: STS accepts five minutes.
+const SMALLEST_SKEW: Duration = Duration::minutes(4);
+/// After a longer round trip the `Date` of an answer says nothing about now.
+const LONGEST_ROUND_TRIP: std::time::Duration = std::time::Duration::from_secs(15 * 60);
 
 /// The bundle of seams, made once in main and passed down by reference.
 #[derive(Debug)]
@@ -40,9 +47,24 @@ impl<'a> Host<'a> {
         Duration::milliseconds(self.offset_milliseconds.load(Ordering::Relaxed))
     }
 
-    /// Remembers the offset for later signing. The system clock is never touched.
-    pub fn learn_clock_offset(&self, offset: Duration) {
+    /// Believes the `Date` of `response` where this host's clock is wrong, for signing and expiry from here on, and
+    /// says whether the request was made in the belief of another time: `believed` is the offset that it was made
+    /// with, which another thread may have corrected since. The system clock is never touched.
+    ///
+    /// The SDKs' common rule: the offset is the answer's `Date` less the middle of the exchange; it is not taken from
+    /// a cache, nor after a very long exchange, nor where it is too small to matter.
+    pub fn learn_time(&self, response: &Response, believed: Duration) -> bool {
+        let Some(date) = response.header("date").and_then(parse_http_date) else { return false };
+        if response.header("age").is_some() || response.round_trip > LONGEST_ROUND_TRIP {
+            return false;
+        }
+        let offset = between(response.midpoint, date);
+        if offset.saturating_sub(believed).abs() <= SMALLEST_SKEW {
+            return false;
+        }
+        warn!("this host's clock is off by {} seconds; AWS's time is believed", offset.whole_seconds());
         let milliseconds = i64::try_from(offset.whole_milliseconds()).unwrap_or(0);
         self.offset_milliseconds.store(milliseconds, Ordering::Relaxed);
+        true
     }
 }

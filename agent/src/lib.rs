@@ -6,6 +6,7 @@ pub mod clock;
 pub mod command;
 pub mod config;
 pub mod credentials;
+pub mod daemon;
 pub mod disposition;
 pub mod encode;
 pub mod environment;

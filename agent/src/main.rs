@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use log::LevelFilter;
-use rolekeeper::cli::{self, Action, Invocation};
+use rolekeeper::cli::{self, Action, Command, Invocation};
 use rolekeeper::clock::SystemClock;
 use rolekeeper::command::{self, Process};
 use rolekeeper::environment::Environment;
@@ -33,23 +33,26 @@ fn main() -> ExitCode {
 }
 
 fn run(invocation: &Invocation) -> Result<u8, Error> {
-    logging::start(match invocation.verbosity {
-        0 => LevelFilter::Off,
-        1 => LevelFilter::Info,
+    // The daemon speaks by itself; cron mails whatever a one-shot command says.
+    let speaks = matches!(invocation.command, Command::Run);
+    logging::start(match (invocation.verbosity, speaks) {
+        (0, false) => LevelFilter::Off,
+        (0, true) | (1, false) => LevelFilter::Info,
         _ => LevelFilter::Debug,
     });
     // Keys must not end up in a core dump. What `exec` starts decides anew.
     nix::sys::prctl::set_dumpable(false).unwrap_or_default();
+    let clock: &'static SystemClock = Box::leak(Box::new(SystemClock::start()));
     let process = Process {
+        clock,
         environment: Environment::capture(),
         is_root: nix::unistd::geteuid().is_root(),
         program: program(),
         random: random_bytes(),
     };
-    let clock = SystemClock::start();
     // Never dropped: the process is about to end, and the system closes connections faster than we could.
-    let transport = ManuallyDrop::new(HttpTransport::new(&clock));
-    let host = Host::new(&clock, &*transport, command::seed(&process.random));
+    let transport = ManuallyDrop::new(HttpTransport::new(clock));
+    let host = Host::new(clock, &*transport, command::seed(&process.random));
     command::run(invocation, &process, &host)
 }
 

@@ -1,8 +1,28 @@
 //! The whole program against the fake AWS: one file for each part of what it promises.
 
 #[cfg(test)]
+mod bucket;
+#[cfg(test)]
+mod budget;
+#[cfg(test)]
+mod commands;
+#[cfg(test)]
+mod host;
+#[cfg(test)]
+mod hostile;
+#[cfg(test)]
+mod imds;
+#[cfg(test)]
 mod merge;
 #[cfg(test)]
+mod observe;
+#[cfg(test)]
+mod publish;
+#[cfg(test)]
+mod raw;
+#[cfg(test)]
 mod scenario;
+#[cfg(test)]
+mod sts;
 #[cfg(test)]
 mod support;

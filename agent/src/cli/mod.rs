@@ -49,6 +49,8 @@ pub struct Invocation {
 /// One command, complete.
 #[derive(Debug)]
 pub enum Command {
+    /// Keep all profiles fresh.
+    Run,
     /// Refresh once.
     Refresh {
         /// The profiles named; all where there are none.
@@ -250,7 +252,7 @@ impl Typed {
                 profile: self.one_profile(name)?,
             },
             CommandName::Whoami => Command::Whoami { profile: self.one_profile(name)? },
-            CommandName::Status | CommandName::Exec => {
+            CommandName::Run | CommandName::Status | CommandName::Exec => {
                 let json = self.has(OptionName::Json);
                 if let Some(operand) = self.operands.first() {
                     return Err(UsageError(format!(
@@ -258,7 +260,7 @@ impl Typed {
                         word_of(name)
                     )));
                 }
-                Command::Status { json }
+                if name == CommandName::Run { Command::Run } else { Command::Status { json } }
             }
         })
     }

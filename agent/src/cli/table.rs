@@ -4,6 +4,8 @@
 /// The commands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CommandName {
+    /// `run`
+    Run,
     /// `refresh`
     Refresh,
     /// `print`
@@ -33,6 +35,14 @@ pub struct CommandSpec {
 
 /// The commands, in the order of `--help`.
 pub const COMMANDS: &[CommandSpec] = &[
+    CommandSpec {
+        name: CommandName::Run,
+        word: "run",
+        operands: "",
+        summary: "keep all profiles fresh: the daemon",
+        details: "Refreshes each profile before it is due and never ends for the network. SIGHUP reads the configuration\n\
+                  again, SIGTERM and SIGINT end it. Tells systemd when every profile has had its first verdict.",
+    },
     CommandSpec {
         name: CommandName::Refresh,
         word: "refresh",

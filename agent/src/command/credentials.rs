@@ -14,7 +14,7 @@ use crate::output::directory::Directory;
 use crate::output::names::file_name;
 use crate::output::profile_files;
 use crate::output::render::parse_process_json;
-use crate::refresh::{Keeper, Outcome, PublishedDocument, Reuse, peek};
+use crate::refresh::{Keeper, Outcome, PublishedDocument, Reuse, Selected, peek};
 
 /// Credentials with the region that belongs to them.
 #[derive(Debug)]
@@ -71,7 +71,8 @@ fn as_agent(context: &Context<'_>, config: &Config, name: &str, reuse: Reuse) ->
     let keeper = Keeper::open(context.host, config, &facts).map_err(|error| {
         if is_for_readers(&error) { Refusal::Reader(error.into()) } else { Refusal::Failed(error.into()) }
     })?;
-    let report = keeper.refresh(&selected, reuse).map_err(|error| Refusal::Failed(error.into()))?;
+    let report =
+        keeper.refresh(&[Selected { name, reuse }]).map_err(|error| Refusal::Failed(error.into()))?;
     for (_, outcome) in report {
         let Outcome::Failed { error, remaining, .. } = outcome else { continue };
         // A file of others that could not be written says nothing about these credentials.

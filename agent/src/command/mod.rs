@@ -5,6 +5,7 @@ mod credentials;
 mod exec;
 mod print;
 mod refresh;
+mod run;
 mod status;
 mod whoami;
 
@@ -12,6 +13,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use crate::cli::{Command, Invocation};
+use crate::clock::SystemClock;
 use crate::config::{Config, LoadOptions};
 use crate::environment::Environment;
 use crate::error::Error;
@@ -29,6 +31,8 @@ pub struct Process {
     pub is_root: bool,
     /// The program's own path.
     pub program: PathBuf,
+    /// The clocks of the system.
+    pub clock: &'static SystemClock,
     /// Random bytes: a seed for jitter, and the rest a key for a host that has none.
     pub random: [u8; 40],
 }
@@ -41,6 +45,7 @@ pub struct Process {
 pub fn run(invocation: &Invocation, process: &Process, host: &Host<'_>) -> Result<u8, Error> {
     let context = Context { invocation, process, host };
     match &invocation.command {
+        Command::Run => run::run(&context),
         Command::Refresh { profiles, force, splay } => refresh::run(&context, profiles, *force, *splay),
         Command::Print { profile, format } => print::run(&context, profile.as_deref(), *format),
         Command::Exec { profile, command, min_life, refreshing } => {

@@ -8,7 +8,7 @@ use log::{info, warn};
 use super::{Context, complain};
 use crate::error::{Error, exit_code};
 use crate::output::OutputError;
-use crate::refresh::{Keeper, Outcome, Report, Reuse};
+use crate::refresh::{Keeper, Outcome, Report, Reuse, Selected, Standing};
 use crate::timestamp::Rfc3339Seconds;
 
 pub(super) fn run(
@@ -30,7 +30,9 @@ pub(super) fn run(
     // Never dropped: the process is about to end, and its end closes directories and releases the lock.
     let keeper = ManuallyDrop::new(Keeper::open(context.host, &config, &facts)?);
     let reuse = if force { Reuse::Nothing } else { Reuse::Fresh };
-    Ok(conclude(&keeper.refresh(&selected, reuse)?))
+    let selected: Vec<Selected<'_>> =
+        selected.iter().map(|managed| Selected { name: &managed.name, reuse }).collect();
+    Ok(conclude(&keeper.refresh(&selected)?))
 }
 
 /// Reports what somebody has to act on, and finds the exit code.
@@ -39,11 +41,11 @@ fn conclude(report: &Report) -> u8 {
     let mut below_margin = false;
     for (profile, outcome) in report {
         match outcome {
-            Outcome::Kept => info!("profile `{profile}`: still fresh"),
-            Outcome::Refreshed { expiration: Some(expiration) } => {
+            Outcome::Kept(_) => info!("profile `{profile}`: still fresh"),
+            Outcome::Refreshed(Standing { expiration: Some(expiration), .. }) => {
                 info!("profile `{profile}`: refreshed, valid until {}", Rfc3339Seconds(*expiration));
             }
-            Outcome::Refreshed { expiration: None } => info!("profile `{profile}`: published"),
+            Outcome::Refreshed(_) => info!("profile `{profile}`: published"),
             // A mistake in the configuration does not pass, however long the old credentials live.
             Outcome::Failed { error, remaining: Some(left), margin }
                 if left > margin && !matches!(error, Error::Config(_)) =>

@@ -23,7 +23,7 @@ mod profile;
 mod read;
 mod settings;
 pub mod trust;
-mod url;
+pub(crate) mod url;
 mod values;
 
 use std::path::{Path, PathBuf};

@@ -60,6 +60,18 @@ impl<'a> Url<'a> {
             || self.host.parse::<Ipv4Addr>().is_ok_and(|address| address.is_loopback())
             || self.host.parse::<Ipv6Addr>().is_ok_and(|address| address.is_loopback())
     }
+
+    /// Whether the host is this one or on the same link, where nobody stands in between: loopback, link-local, and
+    /// `fd00:ec2::/32`, where EC2 has its metadata service.
+    pub(crate) fn is_on_link(&self) -> bool {
+        const EC2: [u16; 2] = [0xfd00, 0x0ec2];
+        self.is_loopback()
+            || self.host.parse::<Ipv4Addr>().is_ok_and(|address| address.is_link_local())
+            || self
+                .host
+                .parse::<Ipv6Addr>()
+                .is_ok_and(|address| address.is_unicast_link_local() || address.segments().starts_with(&EC2))
+    }
 }
 
 #[cfg(test)]
@@ -78,6 +90,23 @@ mod tests {
         ] {
             let url = Url::parse(text).unwrap();
             assert_eq!((url.host, url.path, url.is_loopback()), (host, path, loopback), "{text}");
+        }
+    }
+
+    #[test]
+    fn knows_what_is_on_the_same_link() {
+        for (url, expected) in [
+            ("http://169.254.169.254", true),
+            ("http://[fd00:ec2::254]", true),
+            ("http://[fe80::1]:80", true),
+            ("http://[::1]:1338", true),
+            ("http://localhost:1338", true),
+            ("http://10.0.0.1", false),
+            ("http://169.254.169.254.example.com", false),
+            ("http://[fd00:ec3::254]", false),
+            ("http://metadata.example.com", false),
+        ] {
+            assert_eq!(Url::parse(url).unwrap().is_on_link(), expected, "{url}");
         }
     }
 

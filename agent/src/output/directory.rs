@@ -81,8 +81,8 @@ pub struct Directory {
     path: PathBuf,
     /// The agent's user.
     us: u32,
-    /// Whether it was created a moment ago: then nothing can be in it.
-    is_new: bool,
+    /// Whether it was created a moment ago and nobody else can have used it since: then nothing is in it.
+    is_new: Cell<bool>,
     /// Whether names have changed since the directory was last brought to the disk.
     has_unsynced_names: Cell<bool>,
 }
@@ -123,7 +123,8 @@ impl Directory {
     }
 
     fn new(handle: OwnedFd, path: PathBuf, is_new: bool) -> Self {
-        Self { handle, path, us: geteuid().as_raw(), is_new, has_unsynced_names: Cell::new(false) }
+        let (is_new, has_unsynced_names) = (Cell::new(is_new), Cell::new(false));
+        Self { handle, path, us: geteuid().as_raw(), is_new, has_unsynced_names }
     }
 
     /// Opens a directory that only reading is intended in, whoever owns it.
@@ -132,7 +133,10 @@ impl Directory {
     ///
     /// When it cannot be opened.
     pub fn open_to_read(path: &Path) -> io::Result<Self> {
-        Ok(Self::new(open_directory(path)?, path.to_owned(), false))
+        // Who may pass a directory to a file that is its own need not be able to list it. An ordinary open would ask
+        // for that permission.
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        Ok(Self::new(openat(AT_FDCWD, path, flags, Mode::empty())?, path.to_owned(), false))
     }
 
     /// Opens a directory that others use too, creating it, but not its parents, where it is missing. It may belong to
@@ -167,7 +171,7 @@ impl Directory {
     }
 
     /// Opens the subdirectory `name`, creating it where it is missing, and gives it `mode`. What a crash left
-    /// in it is swept.
+    /// in it stays until [`Self::sweep`] is called, under the lock: before, it may be another process at work.
     ///
     /// # Errors
     ///
@@ -188,11 +192,8 @@ impl Directory {
             return Err(OutputError::ForeignDirectory { path, owner: found.st_uid });
         }
         let has_unsynced_names = Cell::new(false);
-        let directory = Self { handle, path, us: self.us, is_new: created, has_unsynced_names };
+        let directory = Self { handle, path, us: self.us, is_new: Cell::new(created), has_unsynced_names };
         directory.set_mode(found.st_mode, mode)?;
-        if !created {
-            directory.sweep()?;
-        }
         Ok(directory)
     }
 
@@ -266,11 +267,16 @@ impl Directory {
         Ok(Some((bytes, found)))
     }
 
-    /// Whether the regular file `name` is there with these attributes.
+    /// Whether the regular file `name` is there with these attributes. Of a file that was given away only the owner
+    /// counts: mode and group are its owner's to change, and the next rotation sets them again.
     #[must_use]
     pub fn holds(&self, name: &str, attributes: Attributes) -> bool {
-        fstatat(&self.handle, name, AtFlags::AT_SYMLINK_NOFOLLOW)
-            .is_ok_and(|found| is_regular(&found) && self.has_attributes(&found, attributes))
+        let Ok(found) = fstatat(&self.handle, name, AtFlags::AT_SYMLINK_NOFOLLOW) else { return false };
+        is_regular(&found)
+            && match attributes.owner.filter(|owner| *owner != self.us) {
+                Some(owner) => found.st_uid == owner,
+                None => self.has_attributes(&found, attributes),
+            }
     }
 
     /// Replaces the file `name` by one that holds `bytes`, so that a reader sees the old file or the new one,
@@ -287,7 +293,7 @@ impl Directory {
         attributes: Attributes,
         durability: Durability,
     ) -> Result<Replacement, OutputError> {
-        if !self.is_new
+        if !self.is_new.get()
             && let Ok(Some((current, found))) = self.read_with_metadata(name)
             && current.as_slice() == bytes
             && self.has_attributes(&found, attributes)
@@ -372,10 +378,15 @@ impl Directory {
         Ok(())
     }
 
-    /// Whether it was created when it was opened.
+    /// Whether nothing is in it, because it was created when it was opened.
     #[must_use]
     pub fn is_new(&self) -> bool {
-        self.is_new
+        self.is_new.get()
+    }
+
+    /// Takes back that nothing is in it: between creating it and holding the lock, another process had its turn.
+    pub fn is_in_use(&self) {
+        self.is_new.set(false);
     }
 
     /// Opens the lock file `name`, creating it where it is missing.
@@ -410,12 +421,16 @@ impl Directory {
         Ok(names)
     }
 
-    /// Removes the temporaries that a crash left.
+    /// Removes the temporaries that a crash left. Only for whoever holds the lock: a temporary may also be the
+    /// work of another process.
     ///
     /// # Errors
     ///
     /// When the directory cannot be read, or a temporary not removed.
     pub fn sweep(&self) -> Result<(), OutputError> {
+        if self.is_new() {
+            return Ok(());
+        }
         for name in self.entries()? {
             if name.starts_with('.') && name.ends_with(TEMPORARY) {
                 self.remove(&name)?;

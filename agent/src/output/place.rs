@@ -25,7 +25,7 @@ pub fn to_publish_in(
     chosen.and_then(|path| std::path::absolute(path).ok()).ok_or(OutputError::NoDirectory)
 }
 
-/// The directories that a reader tries, in order.
+/// The directories that a reader tries, in order. Absolute, because `exec` hands one on to its command.
 #[must_use]
 pub fn to_read_from(
     option: Option<&Path>,
@@ -34,13 +34,18 @@ pub fn to_read_from(
     is_root: bool,
 ) -> Vec<PathBuf> {
     if let Some(option) = option {
-        return vec![option.to_owned()];
+        return vec![absolute(option)];
     }
-    let mut places: Vec<PathBuf> = setting.map(Path::to_owned).into_iter().collect();
-    places.extend(derived(environment, is_root));
+    let mut places: Vec<PathBuf> = setting.map(absolute).into_iter().collect();
+    places.extend(derived(environment, is_root).as_deref().map(absolute));
     places.push(PathBuf::from(SYSTEM_DIRECTORY));
     places.dedup();
     places
+}
+
+/// `path` from `/` on; unchanged where the working directory is gone, since then nothing better is known.
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
 fn derived(environment: &Environment, is_root: bool) -> Option<PathBuf> {

@@ -109,7 +109,10 @@ impl State {
     ///
     /// When the key cannot be written.
     pub fn open(directory: Directory, fresh_key: &[u8]) -> Result<Self, OutputError> {
-        let known = if directory.is_new() { None } else { directory.read(KEY_FILE).ok().flatten() };
+        let known = directory.read(KEY_FILE).ok().flatten();
+        if known.is_some() {
+            directory.is_in_use();
+        }
         if let Some(key) = known.filter(|key| key.len() == KEY_LENGTH) {
             return Ok(Self { directory, key: key.to_vec() });
         }
@@ -141,11 +144,7 @@ impl State {
     /// The record of `profile`, or an empty one.
     #[must_use]
     pub fn load(&self, profile: &str) -> Record {
-        let bytes = if self.directory.is_new() {
-            None
-        } else {
-            self.directory.read(&record_name(profile)).ok().flatten()
-        };
+        let bytes = self.directory.read(&record_name(profile)).ok().flatten();
         bytes
             .and_then(|bytes| Record::parse(&bytes))
             .filter(|record| record.profile == profile)

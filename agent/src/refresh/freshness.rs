@@ -34,9 +34,9 @@ pub enum Freshness {
 }
 
 impl Freshness {
-    /// Whether they are kept at `now`.
+    /// Whether they, the set number `generation`, are kept at `now`.
     #[must_use]
-    pub fn is_kept(self, reuse: Reuse, now: OffsetDateTime) -> bool {
+    pub fn is_kept(self, reuse: Reuse, generation: u64, now: OffsetDateTime) -> bool {
         let Self::Published { issued, due, expiration } = self else { return false };
         if now < issued.saturating_sub(TOLERANCE) {
             return false;
@@ -44,6 +44,7 @@ impl Freshness {
         match reuse {
             Reuse::Nothing => false,
             Reuse::Fresh => due.is_none_or(|due| now < due),
+            Reuse::After(known) => generation > known && due.is_none_or(|due| now < due),
             Reuse::WithLife(life) => {
                 let life = Duration::try_from(life).unwrap_or(Duration::MAX);
                 expiration.is_none_or(|expiration| between(now, expiration) >= life)
@@ -91,10 +92,11 @@ pub fn peek(
     let record = state.load(&profile.name);
     let profiles = output_dir.join("profiles");
     let wanted = fingerprint(state.key(), profile);
-    if !of(&state, &profiles, profile, &record, &wanted).is_kept(reuse, now) {
+    let freshness = of(&state, &profiles, profile, &record, &wanted);
+    let last = record.published?;
+    if !freshness.is_kept(reuse, last.generation, now) {
         return None;
     }
-    let last = record.published?;
     let directory = Directory::open_to_read(&profiles.join(file_name(&profile.name))).ok()?;
     let json = profile_files::read_own(&directory, state.key(), &last.digest)?;
     Some(PublishedDocument { json, region: last.region })
@@ -113,14 +115,20 @@ mod tests {
     };
 
     fn kept(reuse: Reuse, minutes: i64) -> bool {
-        HOUR.is_kept(reuse, ISSUED.saturating_add(Duration::minutes(minutes)))
+        HOUR.is_kept(reuse, 7, ISSUED.saturating_add(Duration::minutes(minutes)))
     }
 
     #[test]
     fn credentials_are_kept_until_they_are_due() {
         assert!(kept(Reuse::Fresh, 0) && kept(Reuse::Fresh, 29));
         assert!(!kept(Reuse::Fresh, 30) && !kept(Reuse::Fresh, 59) && !kept(Reuse::Nothing, 1));
-        assert!(!Freshness::None.is_kept(Reuse::Fresh, ISSUED));
+        assert!(!Freshness::None.is_kept(Reuse::Fresh, 7, ISSUED));
+    }
+
+    #[test]
+    fn what_another_process_was_quicker_with_is_kept_while_it_is_fresh() {
+        assert!(kept(Reuse::After(6), 29));
+        assert!(!kept(Reuse::After(7), 0) && !kept(Reuse::After(6), 30));
     }
 
     #[test]
@@ -137,6 +145,6 @@ mod tests {
     #[test]
     fn long_term_keys_stay() {
         let keys = Freshness::Published { issued: ISSUED, due: None, expiration: None };
-        assert!(keys.is_kept(Reuse::Fresh, ISSUED.saturating_add(Duration::days(4000))));
+        assert!(keys.is_kept(Reuse::Fresh, 7, ISSUED.saturating_add(Duration::days(4000))));
     }
 }

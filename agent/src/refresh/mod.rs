@@ -2,10 +2,12 @@
 //! cover several profiles are written last. The one module that knows configuration, chains, state and output.
 
 mod aggregate;
+mod fetch;
 mod freshness;
 mod shared;
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
+use std::fs::TryLockError;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -13,7 +15,7 @@ use log::info;
 use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
-use crate::chain::{Chains, Obtained};
+use crate::chain::{ChainError, Chains, Obtained};
 use crate::config::model::{Profile, Publication, WriteMode};
 use crate::config::{Config, ManagedProfile};
 use crate::credentials::IssuedCredentials;
@@ -29,9 +31,12 @@ use crate::output::{OutputError, Step};
 use crate::schedule::{Fraction, Lifetime};
 use crate::timestamp::between;
 
+use self::fetch::{Job, fetch_all};
 pub use self::freshness::{Freshness, peek};
 
 const LOCK_FILE: &str = "batch.lock";
+/// Held by a daemon for life.
+const LIFE_LOCK_FILE: &str = "daemon.lock";
 /// A batch of another process is waited for so long.
 const LOCK_DEADLINE: Duration = Duration::from_secs(120);
 const LOCK_POLL: Duration = Duration::from_millis(50);
@@ -59,20 +64,52 @@ pub enum Reuse {
     Fresh,
     /// They are kept while at least this much life is left, however soon they are due.
     WithLife(Duration),
+    /// They are kept where they are of a later generation than this: another process was quicker.
+    After(u64),
     /// They are replaced.
     Nothing,
+}
+
+/// A profile to refresh, and what of it may be kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Selected<'a> {
+    /// The profile.
+    pub name: &'a str,
+    /// What may be kept.
+    pub reuse: Reuse,
+}
+
+/// What is published for a profile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// Counts the sets of credentials.
+    pub generation: u64,
+    /// When they are due; long-term keys never are.
+    pub due: Option<OffsetDateTime>,
+    /// Until when they are valid.
+    pub expiration: Option<OffsetDateTime>,
+    /// Whether they had expired already, and their expiration was extended.
+    pub is_extended: bool,
+}
+
+impl Standing {
+    fn of(published: &Published) -> Self {
+        Self {
+            generation: published.generation,
+            due: published.due,
+            expiration: published.expiration,
+            is_extended: published.real_expiration.is_some(),
+        }
+    }
 }
 
 /// What became of one profile.
 #[derive(Debug)]
 pub enum Outcome {
     /// Fresh credentials were there.
-    Kept,
+    Kept(Standing),
     /// New credentials were published.
-    Refreshed {
-        /// Until when they are valid.
-        expiration: Option<OffsetDateTime>,
-    },
+    Refreshed(Standing),
     /// The refresh failed; the files are as they were.
     Failed {
         /// Why.
@@ -130,10 +167,14 @@ impl<'a> Keeper<'a> {
         let mode = if shared { PASSABLE } else { CLOSED };
         let top = Directory::open_top(&facts.output_dir, mode)?;
         let state = top.subdirectory("state", CLOSED)?;
-        let lock = state.lock_file(LOCK_FILE)?;
-        wait_for_lock(&lock, &facts.output_dir, host)?;
-        let profiles = top.subdirectory("profiles", mode)?;
+        let lock = lock(&state, LOCK_FILE, LOCK_DEADLINE, host)?;
         let state = State::open(state, &facts.fresh_key)?;
+        if !state.directory().is_new() {
+            top.is_in_use();
+        }
+        top.sweep()?;
+        state.directory().sweep()?;
+        let profiles = top.subdirectory("profiles", mode)?;
         Ok(Self { host, config, facts, top, profiles, state, _lock: lock })
     }
 
@@ -142,31 +183,74 @@ impl<'a> Keeper<'a> {
     /// # Errors
     ///
     /// When the common files cannot be written; what becomes of a single profile is in the report.
-    pub fn refresh(&self, selected: &[&ManagedProfile], reuse: Reuse) -> Result<Report, OutputError> {
-        let chains = Chains::new(self.host);
-        let entry = |managed: &'a ManagedProfile| Entry {
-            managed,
-            record: self.state.load(&managed.name),
-            issued: None,
-        };
-        let mut entries: Vec<Entry<'a>> = self.config.profiles().iter().map(entry).collect();
-        let selected: BTreeSet<&str> = selected.iter().map(|managed| managed.name.as_str()).collect();
-        let mut report = Vec::with_capacity(selected.len());
-        for entry in &mut entries {
-            let name = &entry.managed.name;
-            if !selected.contains(name.as_str()) {
-                continue;
+    pub fn refresh(&self, selected: &[Selected<'_>]) -> Result<Report, OutputError> {
+        let mut entries: Vec<Entry<'a>> =
+            self.config.profiles().iter().map(|managed| self.entry(managed)).collect();
+        let reuse: BTreeMap<&str, Reuse> =
+            selected.iter().map(|selected| (selected.name, selected.reuse)).collect();
+        let mut outcomes: Vec<Option<Result<Outcome, Error>>> = Vec::with_capacity(entries.len());
+        let mut jobs = Vec::new();
+        for (index, entry) in entries.iter_mut().enumerate() {
+            outcomes.push(reuse.get(entry.managed.name.as_str()).and_then(
+                |reuse| match &entry.managed.outcome {
+                    Err(error) => Some(Err(Error::Config(error.clone()))),
+                    Ok(profile) => match self.kept(profile, &entry.record, *reuse) {
+                        Some(standing) => Some(
+                            self.merge_kept(profile, &mut entry.record).map(|()| Outcome::Kept(standing)),
+                        ),
+                        None => {
+                            jobs.push(Job { index, profile, reduced: entry.record.reduced.clone() });
+                            None
+                        }
+                    },
+                },
+            ));
+        }
+        fetch_all(&Chains::new(self.host), &jobs, |index, obtained| {
+            if let (Some(entry), Some(outcome)) = (entries.get_mut(index), outcomes.get_mut(index)) {
+                *outcome = Some(self.conclude(entry, obtained));
             }
-            let outcome = match &entry.managed.outcome {
-                Ok(profile) => self.refresh_profile(profile, entry, &chains, reuse),
-                Err(error) => Err(Error::Config(error.clone())),
-            };
+        });
+        let mut report = Vec::with_capacity(selected.len());
+        for (entry, outcome) in entries.iter_mut().zip(outcomes) {
+            let Some(outcome) = outcome else { continue };
             let outcome = outcome.or_else(|error| self.remember_failure(entry, error))?;
-            report.push((name.clone(), outcome));
+            report.push((entry.managed.name.clone(), outcome));
         }
         self.remove_unmanaged()?;
         self.write_common_files(&entries)?;
         Ok(report)
+    }
+
+    /// Takes the lock of the one daemon of this directory, which is released when the file is closed. A predecessor
+    /// that is about to end is waited for.
+    ///
+    /// # Errors
+    ///
+    /// When another daemon holds it for longer than `patience`.
+    pub fn life_lock(&self, patience: Duration) -> Result<std::fs::File, OutputError> {
+        lock(self.state.directory(), LIFE_LOCK_FILE, patience, self.host)
+    }
+
+    /// What is published for `profile` and matches it, with the time of its issue.
+    #[must_use]
+    pub fn known(&self, profile: &Profile) -> Option<(OffsetDateTime, Standing)> {
+        let record = self.state.load(&profile.name);
+        let wanted = fingerprint(self.state.key(), profile);
+        let freshness = freshness::of(&self.state, self.profiles.path(), profile, &record, &wanted);
+        let published = record.published.as_ref().filter(|_| freshness != Freshness::None)?;
+        Some((published.issued, Standing::of(published)))
+    }
+
+    fn entry(&self, managed: &'a ManagedProfile) -> Entry<'a> {
+        Entry { managed, record: self.state.load(&managed.name), issued: None }
+    }
+
+    fn kept(&self, profile: &Profile, record: &Record, reuse: Reuse) -> Option<Standing> {
+        let wanted = fingerprint(self.state.key(), profile);
+        let freshness = freshness::of(&self.state, self.profiles.path(), profile, record, &wanted);
+        let published = record.published.as_ref()?;
+        freshness.is_kept(reuse, published.generation, self.host.true_time()).then(|| Standing::of(published))
     }
 
     /// What is published for `name`, where it is what was published last.
@@ -181,26 +265,20 @@ impl<'a> Keeper<'a> {
         Some(PublishedDocument { json, region: last.region.clone() })
     }
 
-    fn refresh_profile(
+    /// Publishes what a chain gave.
+    fn conclude(
         &self,
-        profile: &Profile,
         entry: &mut Entry<'_>,
-        chains: &Chains<'_>,
-        reuse: Reuse,
+        obtained: Result<Obtained, ChainError>,
     ) -> Result<Outcome, Error> {
-        let record = &mut entry.record;
-        let wanted = fingerprint(self.state.key(), profile);
-        let freshness = freshness::of(&self.state, self.profiles.path(), profile, record, &wanted);
-        if freshness.is_kept(reuse, self.host.true_time()) {
-            self.merge_kept(profile, record)?;
-            return Ok(Outcome::Kept);
-        }
-        let obtained = chains
-            .obtain(profile, &record.reduced)
+        let profile = entry.managed.outcome.as_ref().map_err(|error| Error::Config(error.clone()))?;
+        let obtained = obtained
             .map_err(|cause| Error::Chain { profile: profile.name.clone(), cause: Box::new(cause) })?;
+        let record = &mut entry.record;
         let generation = record.published.as_ref().map_or(0, |last| last.generation).saturating_add(1);
+        let wanted = fingerprint(self.state.key(), profile);
         let published = self.publish(profile, &obtained, wanted, generation)?;
-        let expiration = published.expiration;
+        let standing = Standing::of(&published);
         record.published = Some(published);
         record.failure = None;
         record.reduced = obtained.reduced;
@@ -209,7 +287,7 @@ impl<'a> Keeper<'a> {
         let issued = entry.issued.insert(obtained.issued);
         self.merge(profile, issued, record)?;
         info!("profile `{}`: published, generation {generation}", profile.name);
-        Ok(Outcome::Refreshed { expiration })
+        Ok(Outcome::Refreshed(standing))
     }
 
     fn publish(
@@ -221,19 +299,21 @@ impl<'a> Keeper<'a> {
     ) -> Result<Published, OutputError> {
         let material =
             Material { profile: &profile.name, issued: &obtained.issued, region: obtained.region.as_deref() };
+        // What is remembered has whole seconds; so has what is said of it before it was read back.
+        let issued = obtained.at.replace_nanosecond(0).unwrap_or(obtained.at);
         let digest = keyed_digest(self.state.key(), material.process_json().as_bytes());
         let directory = self.profile_directory(profile)?;
         let entry = self.config_entry(&profile.name, Some(&profile.publication), obtained.region.clone());
         profile_files::publish(&directory, &material, &entry, attributes(&profile.publication))?;
         let due = obtained.issued.expiration.map(|expiration| {
             let jitter = Fraction::keyed(self.state.key(), &profile.name, generation);
-            Lifetime { issued: obtained.at, expiration }.due(&profile.refresh, jitter)
+            Lifetime { issued, expiration }.due(&profile.refresh, jitter)
         });
         Ok(Published {
             fingerprint,
             digest,
             generation,
-            issued: obtained.at,
+            issued,
             expiration: obtained.issued.expiration,
             real_expiration: obtained.real_expiration,
             due,
@@ -256,11 +336,10 @@ impl<'a> Keeper<'a> {
         });
         record.config = self.config_path();
         self.state.store(record)?;
-        let published = || record.published.as_ref().and_then(|last| last.expiration);
         let expiration = if let Error::Merge { cause, .. } = &error {
             shared::expiration(record, cause)
         } else {
-            published()
+            record.published.as_ref().and_then(|last| last.expiration)
         };
         let remaining = expiration.map(|expiration| between(now, expiration));
         let margin = entry.managed.outcome.as_ref().map_or(Duration::ZERO, |profile| profile.refresh.margin);
@@ -288,7 +367,9 @@ impl<'a> Keeper<'a> {
 
     fn profile_directory(&self, profile: &Profile) -> Result<Directory, OutputError> {
         let mode = if is_shared(&profile.publication) { PASSABLE } else { CLOSED };
-        self.profiles.subdirectory(&file_name(&profile.name), mode)
+        let directory = self.profiles.subdirectory(&file_name(&profile.name), mode)?;
+        directory.sweep()?;
+        Ok(directory)
     }
 
     /// `publication` is unknown where a profile that was published is no longer usable; its files stay, and so does
@@ -328,19 +409,21 @@ fn attributes(publication: &Publication) -> Attributes {
 }
 
 /// Polls, because a blocking lock knows no deadline.
-fn wait_for_lock(lock: &std::fs::File, output_dir: &Path, host: &Host<'_>) -> Result<(), OutputError> {
-    let deadline = host.clock.uptime().saturating_add(LOCK_DEADLINE);
-    let path = output_dir.join("state").join(LOCK_FILE);
+fn lock(
+    directory: &Directory,
+    name: &str,
+    patience: Duration,
+    host: &Host<'_>,
+) -> Result<std::fs::File, OutputError> {
+    let file = directory.lock_file(name)?;
+    let deadline = host.clock.uptime().saturating_add(patience);
+    let path = directory.path().join(name);
     loop {
-        match lock.try_lock() {
-            Ok(()) => return Ok(()),
-            Err(std::fs::TryLockError::WouldBlock) if host.clock.uptime() < deadline => {
-                host.clock.pause(LOCK_POLL);
-            }
-            Err(std::fs::TryLockError::WouldBlock) => return Err(OutputError::Locked(path)),
-            Err(std::fs::TryLockError::Error(cause)) => {
-                return Err(OutputError::Io { step: Step::Lock, path, cause });
-            }
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if host.clock.uptime() < deadline => host.clock.pause(LOCK_POLL),
+            Err(TryLockError::WouldBlock) => return Err(OutputError::Locked(path)),
+            Err(TryLockError::Error(cause)) => return Err(OutputError::Io { step: Step::Lock, path, cause }),
         }
     }
 }

@@ -117,6 +117,11 @@ pub enum StsError {
         /// Why.
         cause: TransportError,
     },
+    /// No reply a moment ago, to another profile.
+    StillSilent {
+        /// The endpoint.
+        endpoint: String,
+    },
     /// STS reported an error.
     Service {
         /// The action that was called.
@@ -145,7 +150,7 @@ impl StsError {
             Self::Unreachable {
                 cause: TransportError::BadUrl(_) | TransportError::CaBundle { .. }, ..
             } => Disposition::Misconfigured,
-            Self::Unreachable { .. } | Self::BadReply { .. } => Disposition::Retry,
+            Self::Unreachable { .. } | Self::StillSilent { .. } | Self::BadReply { .. } => Disposition::Retry,
             Self::Service { error, .. } => match error.class() {
                 ErrorClass::Transient | ErrorClass::Throttled | ErrorClass::ClockSkew => Disposition::Retry,
                 ErrorClass::StaleCredentials | ErrorClass::Denied => Disposition::Refused,
@@ -161,13 +166,20 @@ impl StsError {
         match self {
             Self::NoRegion => Some("write region = ... into the profile, or set AWS_REGION".to_owned()),
             Self::Service { error, endpoint, .. } => service_advice(error, endpoint),
+            Self::Unreachable { cause, .. } if cause.is_over_dates() => {
+                Some("set the clock of this host; if it is right, the server's certificate is not".to_owned())
+            }
             Self::Unreachable { cause: TransportError::Tls(_), .. } => {
-                Some("check ca_bundle, a TLS-inspecting proxy, and the clock of this host".to_owned())
+                Some("check ca_bundle, and whether a proxy inspects TLS".to_owned())
             }
             Self::Unreachable { cause: TransportError::UnknownHost(_), endpoint } => Some(format!(
                 "check the region and the name servers of this host; nothing resolves `{endpoint}`"
             )),
-            Self::Endpoint(_) | Self::Signing(_) | Self::Unreachable { .. } | Self::BadReply { .. } => None,
+            Self::Endpoint(_)
+            | Self::Signing(_)
+            | Self::Unreachable { .. }
+            | Self::StillSilent { .. }
+            | Self::BadReply { .. } => None,
         }
     }
 }
@@ -220,6 +232,9 @@ impl fmt::Display for StsError {
             Self::NoRegion => f.write_str("no region is known, so no STS endpoint"),
             Self::Signing(_) => f.write_str("the request cannot be signed"),
             Self::Unreachable { endpoint, .. } => write!(f, "no answer from STS at `{endpoint}`"),
+            Self::StillSilent { endpoint } => {
+                write!(f, "no answer from STS at `{endpoint}` to another profile a moment ago")
+            }
             Self::Service { action, error, .. } => write!(f, "STS refused {action}: {error}"),
             Self::BadReply { action, problem } => write!(f, "STS answered {action} with {problem}"),
         }
@@ -248,7 +263,7 @@ impl Error for StsError {
             Self::Endpoint(cause) => Some(cause),
             Self::Signing(cause) => Some(cause),
             Self::Unreachable { cause, .. } => Some(cause),
-            Self::NoRegion | Self::Service { .. } | Self::BadReply { .. } => None,
+            Self::NoRegion | Self::StillSilent { .. } | Self::Service { .. } | Self::BadReply { .. } => None,
         }
     }
 }

@@ -11,7 +11,7 @@ pub use response::{AssumedRole, CallerIdentity};
 
 use std::time::Duration;
 
-use log::{debug, warn};
+use log::debug;
 
 use self::request::CONTENT_TYPE;
 use crate::config::endpoint::StsEndpoint;
@@ -19,7 +19,6 @@ use crate::config::model::StsSettings;
 use crate::credentials::Credentials;
 use crate::host::Host;
 use crate::retry::Backoff;
-use crate::timestamp::{between, parse_http_date};
 use crate::transport::{Channel, Method, Request, Response};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -30,13 +29,6 @@ const BACKOFF: Backoff =
     Backoff { attempts: 3, first: Duration::from_millis(500), cap: Duration::from_secs(5) };
 const THROTTLED: Backoff =
     Backoff { attempts: 4, first: Duration::from_secs(1), cap: Duration::from_secs(10) };
-/// The longest wait that a service may ask for within one call.
-const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(20);
-
-/// A smaller difference is not why a signature was refused: STS accepts five minutes.
-const SMALLEST_SKEW: time::Duration = time::Duration::minutes(4);
-/// After a longer round trip the `Date` of the answer says nothing about now.
-const LONGEST_ROUND_TRIP: Duration = Duration::from_secs(15 * 60);
 
 /// STS in one region, for one profile's settings.
 #[derive(Debug)]
@@ -62,6 +54,12 @@ impl<'a> Sts<'a> {
     pub fn new(settings: &'a StsSettings, region: &str, host: &'a Host<'a>) -> Result<Self, StsError> {
         let endpoint = settings.endpoint.resolve(region).map_err(StsError::Endpoint)?;
         Ok(Self { host, settings, endpoint })
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.endpoint.url
     }
 
     /// Calls `AssumeRole`, signed with `caller`.
@@ -108,6 +106,7 @@ impl<'a> Sts<'a> {
                 }
             };
             let Some(pause) = pause else { return Err(error) };
+            // Also where the service itself asks for a wait that is longer than a call may take: not now, then.
             if self.host.clock.uptime().saturating_add(pause) >= deadline {
                 return Err(error);
             }
@@ -126,6 +125,7 @@ impl<'a> Sts<'a> {
         parse: impl Fn(&[u8]) -> Result<T, &'static str>,
     ) -> Result<Attempt<T>, StsError> {
         let transient = |error| Ok(Attempt::Transient { error, backoff: BACKOFF, retry_after: None });
+        let believed = self.host.clock_offset();
         let response = match self.send(body, caller, deadline) {
             Ok(response) => response,
             Err(StsError::Unreachable { endpoint, cause }) if cause.is_transient() => {
@@ -148,7 +148,7 @@ impl<'a> Sts<'a> {
             ErrorClass::Throttled => {
                 Ok(Attempt::Transient { error, backoff: THROTTLED, retry_after: retry_after(&response) })
             }
-            ErrorClass::ClockSkew if self.learn_time(&response) => Ok(Attempt::Skewed(error)),
+            ErrorClass::ClockSkew if self.host.learn_time(&response, believed) => Ok(Attempt::Skewed(error)),
             ErrorClass::ClockSkew
             | ErrorClass::StaleCredentials
             | ErrorClass::ChainedDuration
@@ -186,26 +186,8 @@ impl<'a> Sts<'a> {
             .send(&request)
             .map_err(|cause| StsError::Unreachable { endpoint: self.endpoint.url.clone(), cause })
     }
-
-    /// The SDKs' common rule for a wrong clock: the offset is the answer's `Date` less the middle of the
-    /// exchange; it is not taken from a cache, nor after a very long exchange, nor where it is too small to
-    /// explain the refusal.
-    fn learn_time(&self, response: &Response) -> bool {
-        let Some(date) = response.header("date").and_then(parse_http_date) else { return false };
-        if response.header("age").is_some() || response.round_trip > LONGEST_ROUND_TRIP {
-            return false;
-        }
-        let offset = between(response.midpoint, date);
-        if offset.saturating_sub(self.host.clock_offset()).abs() <= SMALLEST_SKEW {
-            return false;
-        }
-        warn!("this host's clock is off by {} seconds; STS is told the right time", offset.whole_seconds());
-        self.host.learn_clock_offset(offset);
-        true
-    }
 }
 
 fn retry_after(response: &Response) -> Option<Duration> {
-    let milliseconds = response.header("x-amz-retry-after")?.trim().parse().ok()?;
-    Some(Duration::from_millis(milliseconds).min(LONGEST_RETRY_AFTER))
+    response.header("x-amz-retry-after")?.trim().parse().ok().map(Duration::from_millis)
 }

@@ -55,6 +55,18 @@ pub enum CaBundleProblem {
 }
 
 impl TransportError {
+    /// Whether the server's certificate was refused for its dates: expired or not valid yet, by this host's clock.
+    #[must_use]
+    pub fn is_over_dates(&self) -> bool {
+        use rustls::CertificateError::{Expired, ExpiredContext, NotValidYet, NotValidYetContext};
+        matches!(
+            self,
+            Self::Tls(rustls::Error::InvalidCertificate(
+                Expired | ExpiredContext { .. } | NotValidYet | NotValidYetContext { .. }
+            ))
+        )
+    }
+
     /// Whether the same request may succeed a moment later.
     #[must_use]
     pub fn is_transient(&self) -> bool {
@@ -75,6 +87,9 @@ impl fmt::Display for TransportError {
             }
             Self::UnknownHost(_) => f.write_str("the host name has no address"),
             Self::Refused => f.write_str("the connection was refused"),
+            Self::Tls(_) if self.is_over_dates() => {
+                f.write_str("the server's certificate is not valid at this host's time")
+            }
             Self::Tls(_) => f.write_str("the TLS handshake failed"),
             Self::Io(_) => f.write_str("the connection failed"),
             Self::TooLarge(bound) => write!(f, "the reply is longer than {bound} bytes"),

@@ -21,8 +21,9 @@ use crate::clock::Clock;
 
 /// Requests and replies are a few kilobytes; longer bodies take several rounds through the buffer.
 const BUFFER: usize = 8 * 1024;
-/// All headers of a reply together.
-const MAX_HEADERS: usize = 16 * 1024;
+/// All headers of a reply together. Below [`BUFFER`], because ureq takes a head that fills its buffer for a connection
+/// that has ended.
+const MAX_HEADERS: usize = 7 * 1024;
 const USER_AGENT: &str = concat!("rolekeeper/", env!("CARGO_PKG_VERSION"));
 
 /// HTTP/1.1 over kept-alive connections. Dropping it closes them.
@@ -71,6 +72,8 @@ fn settings() -> ureq::config::Config {
         .output_buffer_size(BUFFER)
         .max_response_header_size(MAX_HEADERS)
         .timeout_await_100(None)
+        .max_idle_connections(16)
+        .max_idle_connections_per_host(8)
         .build()
 }
 

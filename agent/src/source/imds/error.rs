@@ -6,6 +6,10 @@ use std::fmt;
 use crate::disposition::Disposition;
 use crate::transport::{Phase, TransportError};
 
+/// The code where the trust policy of the instance's role is at fault; whatever else the service has codes for may
+/// pass by itself.
+const UNTRUSTED: &str = "AssumeRoleUnauthorizedAccess";
+
 /// Why the instance metadata service gave no answer.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -58,7 +62,8 @@ impl ImdsError {
     pub fn disposition(&self) -> Disposition {
         match self {
             Self::Disabled => Disposition::Misconfigured,
-            Self::TokenRefused(403) | Self::Unauthorized | Self::Code { .. } => Disposition::Refused,
+            Self::TokenRefused(403) | Self::Unauthorized => Disposition::Refused,
+            Self::Code { code, .. } if code == UNTRUSTED => Disposition::Refused,
             Self::UnknownInstanceProfile(_) | Self::TokenRefused(400 | 404 | 405) => {
                 Disposition::Misconfigured
             }
@@ -67,6 +72,7 @@ impl ImdsError {
             | Self::NoInstanceProfile
             | Self::Status { .. }
             | Self::TokenRefused(_)
+            | Self::Code { .. }
             | Self::BadReply { .. } => Disposition::Retry,
         }
     }
@@ -105,7 +111,7 @@ impl ImdsError {
                 "correct ec2_instance_profile_name or AWS_EC2_INSTANCE_PROFILE_NAME, or leave it out"
                     .to_owned()
             }
-            Self::Code { code, .. } if code == "AssumeRoleUnauthorizedAccess" => {
+            Self::Code { code, .. } if code == UNTRUSTED => {
                 "the trust policy of the instance's role has to allow sts:AssumeRole to the service \
                  ec2.amazonaws.com"
                     .to_owned()

@@ -113,15 +113,15 @@ impl<'a> Imds<'a> {
             family = LEGACY;
             listed = self.session.get(family, document::parse_role_name)?;
         }
-        // A second round only where the role was swapped between the two requests.
-        for _ in 0..2 {
-            let name = listed.take().ok_or(ImdsError::NoInstanceProfile)?;
-            if let Some(document) = self.document(family, &name)? {
-                return Ok((name, document));
-            }
-            listed = self.session.get(family, document::parse_role_name)?;
+        let name = listed.ok_or(ImdsError::NoInstanceProfile)?;
+        if let Some(document) = self.document(family, &name)? {
+            return Ok((name, document));
         }
-        Err(ImdsError::NoInstanceProfile)
+        // The role was swapped between the two requests: one more round, and no third.
+        listed = self.session.get(family, document::parse_role_name)?;
+        let name = listed.ok_or(ImdsError::NoInstanceProfile)?;
+        let document = self.document(family, &name)?.ok_or(ImdsError::NoInstanceProfile)?;
+        Ok((name, document))
     }
 
     fn document(

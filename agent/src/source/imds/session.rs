@@ -8,6 +8,7 @@ use log::debug;
 use zeroize::Zeroizing;
 
 use super::error::ImdsError;
+use crate::config::url::Url;
 use crate::host::Host;
 use crate::retry::Backoff;
 use crate::transport::{Channel, Method, Request, Response};
@@ -154,11 +155,16 @@ impl<'a> Session<'a> {
             connect_timeout: CONNECT_TIMEOUT,
             timeout: REQUEST_TIMEOUT.min(remaining),
         };
-        self.host.transport.send(&request).map_err(|cause| ImdsError::Unreachable {
+        let response = self.host.transport.send(&request).map_err(|cause| ImdsError::Unreachable {
             endpoint: self.endpoint.to_owned(),
             fetching_token: method == Method::Put,
             cause,
-        })
+        })?;
+        // From further away the time would be anybody's.
+        if Url::parse(self.endpoint).is_some_and(|url| url.is_on_link()) {
+            self.host.learn_time(&response, self.host.clock_offset());
+        }
+        Ok(response)
     }
 
     fn with_retries<T>(

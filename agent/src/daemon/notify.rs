@@ -1,0 +1,77 @@
+//! The service manager's notification protocol, `sd_notify(3)`: one datagram for each message to the socket that
+//! `NOTIFY_SOCKET` names. Without a service manager every message goes nowhere.
+
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::time::Duration;
+
+use log::debug;
+
+use crate::environment::Environment;
+
+/// The way to the service manager.
+#[derive(Debug)]
+pub(super) struct Notifier {
+    socket: Option<(UnixDatagram, SocketAddr)>,
+    watchdog: Option<Duration>,
+}
+
+impl Notifier {
+    pub(super) fn new(environment: &Environment) -> Self {
+        let address = environment.os("NOTIFY_SOCKET").and_then(|path| match path.as_bytes() {
+            [b'@', name @ ..] => SocketAddr::from_abstract_name(name).ok(),
+            _ => SocketAddr::from_pathname(path).ok(),
+        });
+        let socket = address.and_then(|address| Some((UnixDatagram::unbound().ok()?, address)));
+        let own = environment.text("WATCHDOG_PID").is_none_or(|pid| pid == std::process::id().to_string());
+        let period = environment.text("WATCHDOG_USEC").filter(|_| own).and_then(|text| text.parse().ok());
+        Self { socket, watchdog: period.map(Duration::from_micros).filter(|period| !period.is_zero()) }
+    }
+
+    /// How often the watchdog wants to hear from us; twice as often as it would act.
+    pub(super) fn watchdog_interval(&self) -> Option<Duration> {
+        self.watchdog.and_then(|period| period.checked_div(2))
+    }
+
+    /// The daemon works, and this is how: READY counts once, the line is for `systemctl status`.
+    pub(super) fn ready(&self, status: &str) {
+        self.send(&format!("READY=1\nSTATUS={}", one_line(status)));
+    }
+
+    pub(super) fn status(&self, status: &str) {
+        self.send(&format!("STATUS={}", one_line(status)));
+    }
+
+    /// Not ready yet, and at work: the start may take `more` from now.
+    pub(super) fn extend_start(&self, more: Duration) {
+        self.send(&format!("EXTEND_TIMEOUT_USEC={}", more.as_micros()));
+    }
+
+    pub(super) fn reloading(&self) {
+        self.send("RELOADING=1\nSTATUS=reading the configuration");
+    }
+
+    pub(super) fn stopping(&self) {
+        self.send("STOPPING=1\nSTATUS=stopping");
+    }
+
+    pub(super) fn alive(&self) {
+        if self.watchdog.is_some() {
+            self.send("WATCHDOG=1");
+        }
+    }
+
+    fn send(&self, message: &str) {
+        if let Some((socket, address)) = &self.socket
+            && let Err(cause) = socket.send_to_addr(message.as_bytes(), address)
+        {
+            debug!("the service manager does not listen: {cause}");
+        }
+    }
+}
+
+/// A line break would begin another variable of the protocol.
+fn one_line(text: &str) -> String {
+    text.replace(['\n', '\r'], " ")
+}

@@ -1,0 +1,124 @@
+//! How long a profile waits after a failure. Draws from the jitter that it is handed; knows no clock but the instant
+//! that a wait starts at.
+
+use crate::disposition::Disposition;
+use crate::retry::Jitter;
+
+const SECOND: u64 = 1000;
+const MINUTE: u64 = 60 * SECOND;
+
+/// Waits end on a grid that divides the longest wait of the moment into so many cells. A thousand profiles that fail
+/// together then come back in a few rounds, each with one handshake, and not one by one.
+const CELLS: u64 = 8;
+
+/// How a profile is tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pace {
+    /// Within a minute: the network, the service, the disk.
+    Fast,
+    /// Within half an hour: somebody refused, and has to change their mind.
+    Slow,
+}
+
+impl Pace {
+    /// The pace after a failure, or `None` where only another configuration helps.
+    pub(super) fn after(disposition: Disposition) -> Option<Self> {
+        match disposition {
+            Disposition::Retry | Disposition::Local => Some(Self::Fast),
+            // A reply that nobody understands is as likely to repeat itself as a refusal.
+            Disposition::Refused | Disposition::Broken => Some(Self::Slow),
+            Disposition::Misconfigured => None,
+        }
+    }
+
+    /// The longest wait, in milliseconds, after this many failures in a row.
+    pub(super) fn longest(self, failures: u8) -> u64 {
+        let (first, cap) = match self {
+            Self::Fast => (2 * SECOND, MINUTE),
+            Self::Slow => (5 * MINUTE, 30 * MINUTE),
+        };
+        let doublings = u32::from(failures.saturating_sub(1).min(16));
+        first.saturating_mul(1_u64 << doublings).min(cap)
+    }
+
+    /// The shortest wait. One cell is as near to the zero of full jitter as the grid allows; a refusal seldom ends
+    /// within minutes.
+    pub(super) fn shortest(self, failures: u8) -> u64 {
+        let longest = self.longest(failures);
+        match self {
+            Self::Fast => longest / CELLS,
+            Self::Slow => longest / 2,
+        }
+    }
+
+    /// The instant of the next try after a failure at `from`: never before the shortest wait, never after the
+    /// longest. `phase` is the host's own, so that the grids of a fleet do not coincide.
+    pub(super) fn next_try(self, failures: u8, from: u64, phase: u64, jitter: &Jitter) -> u64 {
+        let (shortest, longest) = (self.shortest(failures), self.longest(failures));
+        let cell = longest / CELLS;
+        let drawn = jitter.up_to(longest.saturating_sub(cell).saturating_sub(shortest));
+        let earliest = from.saturating_add(shortest).saturating_add(drawn);
+        let past_line = earliest.wrapping_add(phase).checked_rem(cell).unwrap_or(0);
+        if past_line == 0 { earliest } else { earliest.saturating_add(cell.saturating_sub(past_line)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_grow_to_their_cap_and_stay_within_their_bounds() {
+        let jitter = Jitter::new(3);
+        let seconds = |pace: Pace, failures| pace.longest(failures) / SECOND;
+        assert_eq!([1, 2, 3, 4, 5, 6, 7, 255].map(|n| seconds(Pace::Fast, n)), [2, 4, 8, 16, 32, 60, 60, 60]);
+        assert_eq!([1, 2, 3, 4, 255].map(|n| seconds(Pace::Slow, n)), [300, 600, 1200, 1800, 1800]);
+        for pace in [Pace::Fast, Pace::Slow] {
+            for failures in 1..20 {
+                for from in 0..500 {
+                    let wait = pace.next_try(failures, from * 7919, from * 104_729, &jitter) - from * 7919;
+                    assert!(
+                        (pace.shortest(failures)..=pace.longest(failures)).contains(&wait),
+                        "{pace:?} {failures}: {wait}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_thousand_profiles_that_fail_together_come_back_in_few_rounds_spread_over_the_whole_wait() {
+        let jitter = Jitter::new(5);
+        for (pace, failures) in [(Pace::Fast, 1), (Pace::Fast, 9), (Pace::Slow, 9)] {
+            let mut rounds: Vec<_> =
+                (0..1000).map(|_| pace.next_try(failures, 1_000_000, 17, &jitter)).collect();
+            rounds.sort_unstable();
+            rounds.dedup();
+            let span = rounds[rounds.len() - 1] - rounds[0];
+            assert!(rounds.len() <= usize::try_from(CELLS).unwrap(), "{pace:?} {failures}: {rounds:?}");
+            assert!(span * 10 >= (pace.longest(failures) - pace.shortest(failures)) * 7, "{rounds:?}");
+        }
+    }
+
+    #[test]
+    fn hosts_that_fail_together_do_not_come_back_together() {
+        let mut seconds = [0; 60];
+        for host in 0..6000 {
+            let jitter = Jitter::new(host);
+            let phase = jitter.up_to(u64::MAX);
+            let wait = Pace::Fast.next_try(9, 0, phase, &jitter) - 1;
+            seconds[usize::try_from(wait / SECOND).unwrap()] += 1;
+        }
+        let most = seconds.iter().max().unwrap();
+        assert!(*most <= 180, "100 in the mean: {seconds:?}");
+    }
+
+    #[test]
+    fn every_disposition_has_its_pace() {
+        assert_eq!(Pace::after(Disposition::Retry), Some(Pace::Fast));
+        assert_eq!(Pace::after(Disposition::Local), Some(Pace::Fast));
+        assert_eq!(Pace::after(Disposition::Refused), Some(Pace::Slow));
+        assert_eq!(Pace::after(Disposition::Broken), Some(Pace::Slow));
+        assert_eq!(Pace::after(Disposition::Misconfigured), None);
+    }
+}
