@@ -68,7 +68,7 @@ impl Batch {
 fn carry_out(order: &Order) -> Result {
     let transport = HttpTransport::new(order.clock);
     let host = Host::new(order.clock, &transport, order.seed);
-    host.learn_clock_offset(order.clock_offset);
+    host.believe(order.clock_offset);
     let selected: Vec<Selected<'_>> =
         order.profiles.iter().map(|(name, reuse)| Selected { name, reuse: *reuse }).collect();
     let report =
