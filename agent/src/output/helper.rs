@@ -28,7 +28,7 @@ use crate::credentials::{Credentials, Secret};
 pub const ARGUMENT: &str = "--merge-for-the-owner-of-the-directory";
 
 /// A helper that takes longer was stopped by its owner.
-const DEADLINE: Duration = Duration::from_secs(30);
+const DEADLINE: Duration = Duration::from_secs(15);
 const POLL: Duration = Duration::from_millis(2);
 /// More than credentials and a path can take.
 const MOST_REQUEST: u64 = 64 * 1024;

@@ -34,8 +34,8 @@ const LOCK_POLL: Duration = Duration::from_millis(10);
 const ATTEMPTS: u32 = 25;
 const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(20);
 /// For so long a tool that is writing the old file may take to finish.
-const LATE_LOOKS: u32 = 50;
-const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
+const LATE_LOOKS: u32 = 200;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(2);
 
 /// What is to be merged, and where.
 #[derive(Debug)]
@@ -65,12 +65,25 @@ pub fn merge(target: &Target<'_>, clock: &dyn Clock) -> Result<Replacement, Outp
     let name = target.path.file_name().and_then(|name| name.to_str()).ok_or_else(unnamed)?;
     let directory = Directory::open_shared(parent)?;
     let is_mount_point = mount::is_mount_point(directory.handle(), name);
-    let mut work = Work { target, clock, directory, name, is_mount_point, written: None, late: None };
+    let mut work = Work {
+        target,
+        clock,
+        directory,
+        name,
+        is_mount_point,
+        written: None,
+        late: None,
+        seen: None,
+        is_moving: false,
+    };
     // Held until the end; closing the file releases it.
     let _lock = work.lock()?;
+    work.sweep();
     for attempt in 1..=ATTEMPTS {
         match work.attempt(attempt == ATTEMPTS)? {
             Attempt::Done(replacement) => return Ok(replacement),
+            // Empty or half-written at this instant says little of a file that somebody is busy with.
+            Attempt::Disturbed(_) if attempt == ATTEMPTS && work.is_moving => break,
             Attempt::Disturbed(error) if attempt == ATTEMPTS => return Err(error),
             Attempt::Disturbed(error) => debug!("{error}; looking again"),
         }
@@ -111,6 +124,10 @@ struct Work<'a> {
     written: Option<Zeroizing<Vec<u8>>>,
     /// What another tool wrote into the file that was replaced.
     late: Option<Zeroizing<Vec<u8>>>,
+    /// What the last attempt found.
+    seen: Option<Zeroizing<Vec<u8>>>,
+    /// Whether two attempts found different bytes.
+    is_moving: bool,
 }
 
 impl Work<'_> {
@@ -118,15 +135,19 @@ impl Work<'_> {
         let path = || self.target.path.to_owned();
         let found = self.read()?;
         let current = found.as_ref().map(|snapshot| snapshot.bytes.as_slice());
-        if self.target.was_merged && self.late.is_none() {
-            match current {
-                // Removed on purpose, or in the middle of a replacement by a tool that removes first.
-                None if !is_last => return Ok(Attempt::Disturbed(OutputError::Unsteady(path()))),
-                Some(bytes) if shared_file::is_blank(bytes) => {
-                    return Ok(Attempt::Disturbed(OutputError::Emptied(path())));
-                }
-                None | Some(_) => {}
+        let before = self.seen.replace(Zeroizing::new(current.unwrap_or_default().to_vec()));
+        self.is_moving |= before.is_some_and(|before| before.as_slice() != current.unwrap_or_default());
+        // Empty for good, or for the moment between another tool's truncation and its writing; gone for good, or in the
+        // middle of a replacement by a tool that removes first. Only a file that stays so is believed.
+        let was_merged = self.target.was_merged;
+        match current {
+            Some(bytes) if shared_file::is_blank(bytes) && (was_merged || !is_last) => {
+                return Ok(Attempt::Disturbed(OutputError::Emptied(path())));
             }
+            None if was_merged && !is_last => {
+                return Ok(Attempt::Disturbed(OutputError::Unsteady(path())));
+            }
+            None | Some(_) => {}
         }
         let is_ours = self.written.as_ref().map(|bytes| bytes.as_slice()) == current;
         let base = self.late.as_ref().filter(|_| is_ours).map(|late| late.as_slice()).or(current);
@@ -177,7 +198,7 @@ impl Work<'_> {
         bytes: &[u8],
         attributes: Attributes,
     ) -> Result<bool, OutputError> {
-        let temporary = format!(".{}{TEMPORARY}", self.name);
+        let temporary = self.temporary();
         let outcome = self
             .directory
             .write_temporary(&temporary, bytes, attributes, Durability::Synced)
@@ -201,6 +222,19 @@ impl Work<'_> {
         self.directory.has_renamed();
         self.directory.settle()?;
         Ok(true)
+    }
+
+    /// Removes what a crash left; under the lock it can be nobody's work in progress.
+    fn sweep(&self) {
+        if !self.is_mount_point
+            && let Err(leftover) = self.directory.remove(&self.temporary())
+        {
+            debug!("{leftover}");
+        }
+    }
+
+    fn temporary(&self) -> String {
+        format!(".{}{TEMPORARY}", self.name)
     }
 
     /// Whether anybody has touched the file since it was `found`. The times alone would miss a change within one tick
