@@ -87,7 +87,10 @@ pub fn merge(target: &Target<'_>, clock: &dyn Clock) -> Result<Replacement, Outp
             Attempt::Disturbed(error) if attempt == ATTEMPTS => return Err(error),
             Attempt::Disturbed(error) => debug!("{error}; looking again"),
         }
-        clock.pause(BETWEEN_ATTEMPTS);
+        // What another tool wrote is missing from the file until it is merged.
+        if work.late.is_none() {
+            clock.pause(BETWEEN_ATTEMPTS);
+        }
     }
     Err(OutputError::Unsteady(target.path.to_owned()))
 }
