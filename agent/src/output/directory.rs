@@ -385,7 +385,7 @@ impl Directory {
     }
 
     /// Takes back that nothing is in it: between creating it and holding the lock, another process had its turn.
-    pub fn is_in_use(&self) {
+    pub fn mark_in_use(&self) {
         self.is_new.set(false);
     }
 

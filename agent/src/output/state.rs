@@ -111,7 +111,7 @@ impl State {
     pub fn open(directory: Directory, fresh_key: &[u8]) -> Result<Self, OutputError> {
         let known = directory.read(KEY_FILE).ok().flatten();
         if known.is_some() {
-            directory.is_in_use();
+            directory.mark_in_use();
         }
         if let Some(key) = known.filter(|key| key.len() == KEY_LENGTH) {
             return Ok(Self { directory, key: key.to_vec() });

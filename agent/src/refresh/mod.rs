@@ -170,7 +170,7 @@ impl<'a> Keeper<'a> {
         let lock = lock(&state, LOCK_FILE, LOCK_DEADLINE, host)?;
         let state = State::open(state, &facts.fresh_key)?;
         if !state.directory().is_new() {
-            top.is_in_use();
+            top.mark_in_use();
         }
         top.sweep()?;
         state.directory().sweep()?;
