@@ -51,7 +51,7 @@ impl Assembly<'_> {
             region,
             sts,
             imds: resolve_imds(section, self.environment)?,
-            publication: settings::publication(section, &self.accounts)?,
+            publication: settings::publication(section, &self.accounts, self.environment)?,
             refresh: settings::refresh(section)?,
             chain,
         })
