@@ -5,6 +5,8 @@ mod bucket;
 #[cfg(test)]
 mod budget;
 #[cfg(test)]
+mod clock;
+#[cfg(test)]
 mod commands;
 #[cfg(test)]
 mod hook;
@@ -14,6 +16,8 @@ mod host;
 mod hostile;
 #[cfg(test)]
 mod imds;
+#[cfg(test)]
+mod merge;
 #[cfg(test)]
 mod observe;
 #[cfg(test)]

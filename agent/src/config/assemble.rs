@@ -50,7 +50,7 @@ impl Assembly<'_> {
         Ok(Profile {
             name: section.name.clone(),
             imds: resolve_imds(section, self.environment)?,
-            publication: settings::publication(section, &self.accounts)?,
+            publication: settings::publication(section, &self.accounts, self.environment)?,
             refresh: settings::refresh(section)?,
             sts_fallback_regions: rotate::fallback_regions(
                 section,

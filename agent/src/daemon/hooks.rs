@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use log::warn;
 
+use crate::anchor::Anchor;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::error::Error;
@@ -27,7 +28,8 @@ pub(super) struct Order {
     pub(super) facts: Facts,
     pub(super) clock: &'static dyn Clock,
     pub(super) seed: u64,
-    pub(super) clock_offset: time::Duration,
+    pub(super) anchor: Option<Anchor>,
+    pub(super) corrects_clock: bool,
 }
 
 /// When hooks are looked for, and the thread that runs them.
@@ -84,8 +86,8 @@ impl Hooks {
 
 fn carry_out(order: &Order) -> Option<Duration> {
     let transport = HttpTransport::new(order.clock);
-    let host = Host::new(order.clock, &transport, order.seed);
-    host.believe(order.clock_offset);
+    let host = Host::new(order.clock, &transport, order.seed).correcting(order.corrects_clock);
+    host.adopt(order.anchor.clone());
     let pending = match Keeper::open(&host, &order.config, &order.facts) {
         Ok(keeper) => keeper.pending_hooks(&[]),
         Err(error) => {

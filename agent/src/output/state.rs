@@ -83,6 +83,17 @@ pub struct ReducedDuration {
     pub effective: u32,
 }
 
+/// What is remembered of the file of others that the credentials were merged into.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Merged {
+    /// The file.
+    pub path: String,
+    /// Which set of credentials.
+    pub generation: u64,
+    /// When those expire.
+    pub expiration: Option<OffsetDateTime>,
+}
+
 /// The record of one profile.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Record {
@@ -92,6 +103,8 @@ pub struct Record {
     pub config: String,
     /// The credentials that are published.
     pub published: Option<Published>,
+    /// The file of others that holds credentials of this profile, once it does.
+    pub merged: Option<Merged>,
     /// The failure of the last refresh, where it failed.
     pub failure: Option<Failure>,
     /// Durations that were reduced.
@@ -212,6 +225,7 @@ impl Record {
             "profile": self.profile,
             "config": self.config,
             "published": self.published.as_ref().map(Published::to_json),
+            "merged": self.merged.as_ref().map(Merged::to_json),
             "failure": self.failure.as_ref().map(Failure::to_json),
             "reduced": reduced,
             "hook": self.hook.as_ref().map(PendingHook::to_json),
@@ -238,11 +252,16 @@ impl Record {
             Some(value) => Some(PendingHook::from_json(value.as_object()?)?),
             None => None,
         };
+        let merged = match part("merged") {
+            Some(value) => Some(Merged::from_json(value.as_object()?)?),
+            None => None,
+        };
         let reduced = record.get("reduced")?.as_array()?.iter();
         Some(Self {
             profile: text(record, "profile")?,
             config: text(record, "config")?,
             published,
+            merged,
             failure,
             reduced: reduced
                 .map(|entry| ReducedDuration::from_json(entry.as_object()?))
@@ -294,6 +313,24 @@ impl Published {
             access_key_id: text(object, "access_key_id")?,
             region: text(object, "region"),
             fallback_region: text(object, "fallback_region"),
+        })
+    }
+}
+
+impl Merged {
+    fn to_json(&self) -> Value {
+        json!({
+            "path": self.path,
+            "generation": self.generation,
+            "expiration": self.expiration.map(seconds),
+        })
+    }
+
+    fn from_json(object: &Map<String, Value>) -> Option<Self> {
+        Some(Self {
+            path: text(object, "path")?,
+            generation: object.get("generation")?.as_u64()?,
+            expiration: optional_time(object, "expiration")?,
         })
     }
 }

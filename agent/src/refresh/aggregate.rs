@@ -6,14 +6,16 @@ use std::borrow::Cow;
 use serde_json::{Map, Value, json};
 
 use super::{Entry, Keeper, is_shared};
+use crate::anchor::Anchor;
 use crate::config::model::{BaseSource, Profile};
 use crate::credentials::IssuedCredentials;
 use crate::output::OutputError;
-use crate::output::directory::{Attributes, Durability};
+use crate::output::directory::{Attributes, Directory, Durability};
 use crate::output::render::{Material, all_config, all_credentials, parse_process_json};
 use crate::output::state::Record;
 use crate::timestamp::{Rfc3339Seconds, between};
 
+const STATUS: &str = "status.json";
 /// The version of `status.json`.
 const STATUS_VERSION: u64 = 1;
 
@@ -28,7 +30,7 @@ impl Keeper<'_> {
     pub(super) fn write_status(&self, entries: &[Entry<'_>]) -> Result<(), OutputError> {
         let status = format!("{:#}\n", self.status(entries));
         let attributes = Attributes { mode: self.open_mode(), ..Attributes::PRIVATE };
-        self.top.replace("status.json", status.as_bytes(), attributes, Durability::Renamed).map(drop)
+        self.top.replace(STATUS, status.as_bytes(), attributes, Durability::Renamed).map(drop)
     }
 
     /// The profiles that belong to the agent's user alone; others have their own directory.
@@ -91,11 +93,18 @@ impl Keeper<'_> {
         json!({
             "version": STATUS_VERSION,
             "config": self.config_path(),
+            "anchor": self.host.anchor().as_ref().map(Anchor::to_json),
             "clock_offset_seconds": self.host.clock_offset().whole_seconds(),
             "profiles": profiles,
             "warnings": warnings,
         })
     }
+}
+
+/// What the last batch in `top` knew of the time; `None` where it knew nothing, or this user may not read it.
+#[must_use]
+pub fn last_anchor(top: &Directory) -> Option<Anchor> {
+    Anchor::in_status(&top.read(STATUS).ok()??)
 }
 
 fn add_configuration(entry: &mut Map<String, Value>, profile: &Profile) {
@@ -123,7 +132,12 @@ fn add_record(entry: &mut Map<String, Value>, record: &Record) {
         }
         if let Some(real) = published.real_expiration {
             add("real_expiration", seconds(real));
-            add("extended", "the instance metadata service handed out expired credentials".into());
+            add(
+                "extended",
+                "the instance metadata service has not renewed these credentials, which have expired or soon will; \
+                 the services decide"
+                    .into(),
+            );
         }
     }
     if let Some(region) = record.published.as_ref().and_then(|published| published.fallback_region.as_ref()) {
@@ -134,6 +148,10 @@ fn add_record(entry: &mut Map<String, Value>, record: &Record) {
             "hook",
             json!({"generation": hook.generation, "failed_attempts": hook.attempts, "last_error": hook.error}),
         );
+    }
+    if let Some(merged) = &record.merged {
+        let expiration = merged.expiration.map_or(Value::Null, seconds);
+        add("credentials_file", json!({"path": merged.path, "expiration": expiration}));
     }
     let reduced: Vec<Value> = record
         .reduced
