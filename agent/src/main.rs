@@ -13,9 +13,13 @@ use rolekeeper::environment::Environment;
 use rolekeeper::error::Error;
 use rolekeeper::host::Host;
 use rolekeeper::logging;
+use rolekeeper::output::helper;
 use rolekeeper::transport::{HttpTransport, random_bytes};
 
 fn main() -> ExitCode {
+    if std::env::args_os().nth(1).is_some_and(|argument| argument == helper::ARGUMENT) {
+        return ExitCode::from(helper::serve(&SystemClock::start()));
+    }
     let outcome = match cli::parse(std::env::args_os().skip(1)) {
         Ok(Action::Help(command)) => say(&cli::help(command)),
         Ok(Action::Version) => say(concat!("rolekeeper ", env!("CARGO_PKG_VERSION"), "\n")),

@@ -15,6 +15,8 @@ mod hostile;
 #[cfg(test)]
 mod imds;
 #[cfg(test)]
+mod merge;
+#[cfg(test)]
 mod observe;
 #[cfg(test)]
 mod publish;

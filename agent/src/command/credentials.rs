@@ -76,7 +76,8 @@ fn as_agent(context: &Context<'_>, config: &Config, name: &str, reuse: Reuse) ->
         keeper.refresh(&[Selected { name, reuse }]).map_err(|error| Refusal::Failed(error.into()))?;
     for (_, outcome) in report {
         let Outcome::Failed { error, remaining, .. } = outcome else { continue };
-        if remaining.is_none_or(|left| !left.is_positive()) {
+        // A file of others that could not be written says nothing about these credentials.
+        if remaining.is_none_or(|left| !left.is_positive()) && !matches!(error, Error::Merge { .. }) {
             return Err(Refusal::Failed(error));
         }
         warn!("{}; the published credentials are still valid", error.with_causes());

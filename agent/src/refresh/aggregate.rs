@@ -136,6 +136,10 @@ fn add_record(entry: &mut Map<String, Value>, record: &Record) {
             );
         }
     }
+    if let Some(merged) = &record.merged {
+        let expiration = merged.expiration.map_or(Value::Null, seconds);
+        add("credentials_file", json!({"path": merged.path, "expiration": expiration}));
+    }
     let reduced: Vec<Value> = record
         .reduced
         .iter()

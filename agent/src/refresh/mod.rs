@@ -5,6 +5,7 @@ mod aggregate;
 mod fetch;
 mod freshness;
 mod outage;
+mod shared;
 
 use std::collections::BTreeMap;
 use std::fs::TryLockError;
@@ -16,13 +17,13 @@ use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
 use crate::chain::{ChainError, Chains, Obtained};
-use crate::config::model::{Profile, Publication};
+use crate::config::model::{Profile, Publication, WriteMode};
 use crate::config::{Config, ManagedProfile};
 use crate::credentials::IssuedCredentials;
 use crate::error::Error;
 use crate::fingerprint::fingerprint;
 use crate::host::Host;
-use crate::output::directory::{Attributes, Directory};
+use crate::output::directory::{Attributes, Directory, OnMountPoint};
 use crate::output::names::file_name;
 use crate::output::profile_files::{self, keyed_digest};
 use crate::output::render::{ConfigEntry, Material, shell_word};
@@ -172,7 +173,7 @@ impl<'a> Keeper<'a> {
         let lock = lock(&state, LOCK_FILE, LOCK_DEADLINE, host)?;
         let state = State::open(state, &facts.fresh_key)?;
         if !state.directory().is_new() {
-            top.is_in_use();
+            top.mark_in_use();
             host.adopt(last_anchor(&top));
         }
         top.sweep()?;
@@ -193,12 +194,14 @@ impl<'a> Keeper<'a> {
             selected.iter().map(|selected| (selected.name, selected.reuse)).collect();
         let mut outcomes: Vec<Option<Result<Outcome, Error>>> = Vec::with_capacity(entries.len());
         let mut jobs = Vec::new();
-        for (index, entry) in entries.iter().enumerate() {
+        for (index, entry) in entries.iter_mut().enumerate() {
             outcomes.push(reuse.get(entry.managed.name.as_str()).and_then(
                 |reuse| match &entry.managed.outcome {
                     Err(error) => Some(Err(Error::Config(error.clone()))),
                     Ok(profile) => match self.kept(profile, &entry.record, *reuse) {
-                        Some(standing) => Some(Ok(Outcome::Kept(standing))),
+                        Some(standing) => Some(
+                            self.merge_kept(profile, &mut entry.record).map(|()| Outcome::Kept(standing)),
+                        ),
                         None => {
                             jobs.push(Job { index, profile, reduced: entry.record.reduced.clone() });
                             None
@@ -292,7 +295,8 @@ impl<'a> Keeper<'a> {
         record.reduced = obtained.reduced;
         record.config = self.config_path();
         self.state.store(record)?;
-        entry.issued = Some(obtained.issued);
+        let issued = entry.issued.insert(obtained.issued);
+        self.merge(profile, issued, record)?;
         info!("profile `{}`: published, generation {generation}", profile.name);
         Ok(Outcome::Refreshed(standing))
     }
@@ -343,12 +347,15 @@ impl<'a> Keeper<'a> {
         });
         record.config = self.config_path();
         self.state.store(record)?;
-        let remaining = record.published.as_ref().and_then(|last| {
-            let left = between(now, last.expiration?);
-            // The random part of an extension is there to spread a fleet, and is no life.
-            let longest = last.real_expiration.map_or(time::Duration::MAX, |_| EXTENSION);
-            Some(left.min(longest))
-        });
+        let last = record.published.as_ref();
+        let expiration = if let Error::Merge { cause, .. } = &error {
+            shared::expiration(record, cause)
+        } else {
+            last.and_then(|last| last.expiration)
+        };
+        // The random part of an extension is there to spread a fleet, and is no life.
+        let longest = last.and_then(|last| last.real_expiration).map_or(time::Duration::MAX, |_| EXTENSION);
+        let remaining = expiration.map(|expiration| between(now, expiration).min(longest));
         let margin = entry.managed.outcome.as_ref().map_or(Duration::ZERO, |profile| profile.refresh.margin);
         let margin = time::Duration::try_from(margin).unwrap_or_default();
         Ok(Outcome::Failed { error, remaining, margin })
@@ -408,7 +415,11 @@ fn is_shared(publication: &Publication) -> bool {
 }
 
 fn attributes(publication: &Publication) -> Attributes {
-    Attributes { owner: publication.owner, group: publication.group, mode: publication.mode }
+    let on_mount_point = match publication.write_mode {
+        WriteMode::Rename => OnMountPoint::Refuse,
+        WriteMode::InPlace => OnMountPoint::WriteInPlace,
+    };
+    Attributes { owner: publication.owner, group: publication.group, mode: publication.mode, on_mount_point }
 }
 
 /// Polls, because a blocking lock knows no deadline.
