@@ -123,14 +123,15 @@ impl<'a> Chains<'a> {
                 return Err(failed(StsError::StillSilent { endpoint: sts.url().to_owned() }));
             }
             let session_name = self.session_name(profile, role)?;
-            let (asked, believed) = (self.host.true_time(), self.host.clock_offset());
+            let started = self.host.clock.uptime();
             let assumed = assume(&sts, role, &session_name, &issued, known_reduced);
             if matches!(assumed, Err(StsError::Unreachable { .. })) {
                 locked(&self.silent).insert(sts.url().to_owned());
             }
             let (next, reduction) = assumed.map_err(failed)?;
-            // The answer itself may have corrected the clock.
-            at = asked.saturating_add(self.host.clock_offset().saturating_sub(believed));
+            // The time before the call, as it is known after it: the call may have told the time.
+            let taken = self.host.clock.uptime().saturating_sub(started);
+            at = self.host.true_time().saturating_sub(taken.try_into().unwrap_or_default());
             issued = next;
             reduced.extend(reduction);
         }
@@ -303,6 +304,12 @@ impl ChainError {
             Self::Role { cause, .. } | Self::Sts(cause) => cause.disposition(),
             Self::UnusableKeys { .. } => Disposition::Misconfigured,
         }
+    }
+
+    /// Whether the instance metadata service is out of order, rather than refusing.
+    #[must_use]
+    pub fn is_imds_outage(&self) -> bool {
+        matches!(self, Self::Imds(cause) if cause.is_outage())
     }
 
     /// One sentence for the operator.

@@ -52,7 +52,8 @@ fn run(invocation: &Invocation) -> Result<u8, Error> {
     };
     // Never dropped: the process is about to end, and the system closes connections faster than we could.
     let transport = ManuallyDrop::new(HttpTransport::new(clock));
-    let host = Host::new(clock, &*transport, command::seed(&process.random));
+    let host = Host::new(clock, &*transport, command::seed(&process.random))
+        .correcting(process.environment.corrects_clock());
     command::run(invocation, &process, &host)
 }
 

@@ -5,6 +5,8 @@ mod bucket;
 #[cfg(test)]
 mod budget;
 #[cfg(test)]
+mod clock;
+#[cfg(test)]
 mod commands;
 #[cfg(test)]
 mod host;

@@ -7,8 +7,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::{self, JoinHandle};
 
-use time::Duration;
-
+use crate::anchor::Anchor;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::host::Host;
@@ -23,12 +22,13 @@ pub(super) struct Order {
     pub(super) facts: Facts,
     pub(super) clock: &'static dyn Clock,
     pub(super) seed: u64,
-    pub(super) clock_offset: Duration,
+    pub(super) anchor: Option<Anchor>,
+    pub(super) corrects_clock: bool,
     pub(super) profiles: Vec<(String, Reuse)>,
 }
 
-/// What came of it, and what was learnt about the clock on the way.
-pub(super) type Result = (std::result::Result<Report, OutputError>, Duration);
+/// What came of it, and what is known of the true time after it.
+pub(super) type Result = (std::result::Result<Report, OutputError>, Option<Anchor>);
 
 /// A batch under way.
 #[derive(Debug)]
@@ -67,11 +67,11 @@ impl Batch {
 /// The transport lives as long as the batch: afterwards no connection is open.
 fn carry_out(order: &Order) -> Result {
     let transport = HttpTransport::new(order.clock);
-    let host = Host::new(order.clock, &transport, order.seed);
-    host.believe(order.clock_offset);
+    let host = Host::new(order.clock, &transport, order.seed).correcting(order.corrects_clock);
+    host.adopt(order.anchor.clone());
     let selected: Vec<Selected<'_>> =
         order.profiles.iter().map(|(name, reuse)| Selected { name, reuse: *reuse }).collect();
     let report =
         Keeper::open(&host, &order.config, &order.facts).and_then(|keeper| keeper.refresh(&selected));
-    (report, host.clock_offset())
+    (report, host.anchor())
 }

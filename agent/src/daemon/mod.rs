@@ -18,6 +18,7 @@ use self::batch::{Batch, Order};
 use self::notify::Notifier;
 use self::signals::{Signals, Wake};
 use self::verdicts::Verdicts;
+use crate::anchor::Anchor;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::disposition::Disposition;
@@ -27,6 +28,7 @@ use crate::host::Host;
 use crate::output::OutputError;
 use crate::refresh::{Facts, Keeper, Outcome, Reuse, Standing};
 use crate::schedule::{Carried, Known, Now, Outcome as Verdict, Plan, ProfileIndex, Step};
+use crate::timestamp::between;
 use crate::transport::HttpTransport;
 
 /// How long the predecessor of this daemon may take to end.
@@ -53,20 +55,36 @@ pub(crate) fn run(
     let signals = Signals::take_over().map_err(Error::Signals)?;
     let notifier = Notifier::new(environment);
     let (config, facts) = load()?;
-    let mut daemon = Daemon::start(config, facts, clock, seed)?;
+    let seams = Seams { clock, seed, corrects_clock: environment.corrects_clock() };
+    let mut daemon = Daemon::start(config, facts, seams)?;
     info!("keeping {} profiles in `{}`", daemon.generations.len(), daemon.facts.output_dir.display());
     let ended = daemon.obey(load, &signals, &notifier);
     notifier.stopping();
     ended.map_err(Error::Signals)
 }
 
+/// What the host of each batch is made of.
+#[derive(Clone, Copy, Debug)]
+struct Seams {
+    clock: &'static dyn Clock,
+    seed: u64,
+    corrects_clock: bool,
+}
+
+impl Seams {
+    fn now(self, anchor: Option<&Anchor>) -> Now {
+        let (boot, wall) = (self.clock.since_boot(), self.clock.now());
+        let truth = anchor.map_or(wall, |anchor| anchor.correct(wall, self.clock));
+        Now { boot, wall, offset: between(wall, truth) }
+    }
+}
+
 /// The daemon between two looks at the clock.
 #[derive(Debug)]
 struct Daemon {
-    clock: &'static dyn Clock,
-    seed: u64,
+    seams: Seams,
     /// What the batches have learnt of AWS's time.
-    clock_offset: time::Duration,
+    anchor: Option<Anchor>,
     config: Arc<Config>,
     facts: Facts,
     plan: Plan,
@@ -85,24 +103,24 @@ enum Interruption {
 }
 
 impl Daemon {
-    fn start(config: Config, facts: Facts, clock: &'static dyn Clock, seed: u64) -> Result<Self, Error> {
-        let (lock, standings) =
-            look_around(&config, &facts, clock, seed, |keeper| keeper.life_lock(PREDECESSOR))?;
-        let now = Now { boot: clock.since_boot(), wall: clock.now(), offset: time::Duration::ZERO };
-        let mut plan = Plan::new(seed, &now);
+    fn start(config: Config, facts: Facts, seams: Seams) -> Result<Self, Error> {
+        let (lock, standings, anchor) =
+            look_around(&config, &facts, seams, |keeper| keeper.life_lock(PREDECESSOR))?;
+        let now = seams.now(anchor.as_ref());
+        let mut plan = Plan::new(seams.seed, &now);
         let mut verdicts = Verdicts::new(standings.len());
         let mut generations = Vec::with_capacity(standings.len());
         for (index, (known, generation)) in standings.into_iter().enumerate() {
             plan.add(known, &now);
             generations.push(generation);
             if let Known::Published { due, .. } = known
-                && due.is_none_or(|due| now.wall < due)
+                && due.is_none_or(|due| now.wall.saturating_add(now.offset) < due)
             {
                 verdicts.fresh(index);
             }
         }
-        let (config, clock_offset) = (Arc::new(config), time::Duration::ZERO);
-        Ok(Self { clock, seed, clock_offset, config, facts, plan, generations, verdicts, _lock: lock })
+        let config = Arc::new(config);
+        Ok(Self { seams, anchor, config, facts, plan, generations, verdicts, _lock: lock })
     }
 
     fn obey(&mut self, load: &Load<'_>, signals: &Signals, notifier: &Notifier) -> io::Result<()> {
@@ -121,7 +139,7 @@ impl Daemon {
     }
 
     fn now(&self) -> Now {
-        Now { boot: self.clock.since_boot(), wall: self.clock.now(), offset: self.clock_offset }
+        self.seams.now(self.anchor.as_ref())
     }
 
     /// Waits for `time`, or until the batch has ended, which is the second result. Attends to the watchdog and asks
@@ -177,9 +195,10 @@ impl Daemon {
         Order {
             config: Arc::clone(&self.config),
             facts: self.facts.clone(),
-            clock: self.clock,
-            seed: self.seed ^ u64::try_from(self.clock.uptime().as_nanos()).unwrap_or_default(),
-            clock_offset: self.clock_offset,
+            clock: self.seams.clock,
+            seed: self.seams.seed ^ u64::try_from(self.seams.clock.uptime().as_nanos()).unwrap_or_default(),
+            anchor: self.anchor.clone(),
+            corrects_clock: self.seams.corrects_clock,
             profiles: profiles.iter().filter_map(order).collect(),
         }
     }
@@ -188,8 +207,8 @@ impl Daemon {
     fn record(&mut self, profiles: &[ProfileIndex], batch: Batch) {
         let mut outcomes = HashMap::new();
         let mut whole = "the batch ended before its end".to_owned();
-        if let Some((report, clock_offset)) = batch.finish() {
-            self.clock_offset = clock_offset;
+        if let Some((report, anchor)) = batch.finish() {
+            self.anchor = anchor;
             match report {
                 Ok(report) => outcomes.extend(report),
                 Err(cause) => whole = Error::Output(cause).with_causes(),
@@ -250,7 +269,7 @@ impl Daemon {
         if facts.output_dir != self.facts.output_dir {
             return Err(Error::OutputMoved { from: self.facts.output_dir.clone(), to: facts.output_dir });
         }
-        let ((), standings) = look_around(&config, &facts, self.clock, self.seed, |_| Ok(()))?;
+        let ((), standings, _) = look_around(&config, &facts, self.seams, |_| Ok(()))?;
         let before: HashMap<&str, ProfileIndex> = self
             .config
             .profiles()
@@ -276,16 +295,19 @@ impl Daemon {
     }
 }
 
-/// Opens the output directory for a moment and sees what is published for each profile, and of which generation.
+/// What is published for each profile, and of which generation.
+type Standings = Vec<(Known, u64)>;
+
+/// Opens the output directory for a moment and sees what is published for each profile, and of which generation, and
+/// what is known there of the time.
 fn look_around<T>(
     config: &Config,
     facts: &Facts,
-    clock: &'static dyn Clock,
-    seed: u64,
+    seams: Seams,
     and: impl FnOnce(&Keeper<'_>) -> Result<T, OutputError>,
-) -> Result<(T, Vec<(Known, u64)>), Error> {
-    let transport = HttpTransport::new(clock);
-    let host = Host::new(clock, &transport, seed);
+) -> Result<(T, Standings, Option<Anchor>), Error> {
+    let transport = HttpTransport::new(seams.clock);
+    let host = Host::new(seams.clock, &transport, seams.seed).correcting(seams.corrects_clock);
     let keeper = Keeper::open(&host, config, facts)?;
     let extra = and(&keeper)?;
     let standing = |profile| keeper.known(profile);
@@ -294,5 +316,5 @@ fn look_around<T>(
             None => (Known::Nothing, 0),
             Some((issued, standing)) => (Known::Published { issued, due: standing.due }, standing.generation),
         });
-    Ok((extra, standings.collect()))
+    Ok((extra, standings.collect(), host.anchor()))
 }

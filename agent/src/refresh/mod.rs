@@ -4,6 +4,7 @@
 mod aggregate;
 mod fetch;
 mod freshness;
+mod outage;
 mod shared;
 
 use std::collections::BTreeMap;
@@ -29,8 +30,10 @@ use crate::output::render::{ConfigEntry, Material, shell_word};
 use crate::output::state::{Failure, Published, Record, State};
 use crate::output::{OutputError, Step};
 use crate::schedule::{Fraction, Lifetime};
+use crate::source::imds::EXTENSION;
 use crate::timestamp::between;
 
+pub use self::aggregate::last_anchor;
 use self::fetch::{Job, fetch_all};
 pub use self::freshness::{Freshness, peek};
 
@@ -171,6 +174,7 @@ impl<'a> Keeper<'a> {
         let state = State::open(state, &facts.fresh_key)?;
         if !state.directory().is_new() {
             top.mark_in_use();
+            host.adopt(last_anchor(&top));
         }
         top.sweep()?;
         state.directory().sweep()?;
@@ -272,11 +276,18 @@ impl<'a> Keeper<'a> {
         obtained: Result<Obtained, ChainError>,
     ) -> Result<Outcome, Error> {
         let profile = entry.managed.outcome.as_ref().map_err(|error| Error::Config(error.clone()))?;
-        let obtained = obtained
-            .map_err(|cause| Error::Chain { profile: profile.name.clone(), cause: Box::new(cause) })?;
+        let wanted = fingerprint(self.state.key(), profile);
+        let obtained = match obtained {
+            Ok(obtained) => obtained,
+            Err(cause) => {
+                if cause.is_imds_outage() {
+                    self.extend_in_outage(profile, entry, wanted)?;
+                }
+                return Err(Error::Chain { profile: profile.name.clone(), cause: Box::new(cause) });
+            }
+        };
         let record = &mut entry.record;
         let generation = record.published.as_ref().map_or(0, |last| last.generation).saturating_add(1);
-        let wanted = fingerprint(self.state.key(), profile);
         let published = self.publish(profile, &obtained, wanted, generation)?;
         let standing = Standing::of(&published);
         record.published = Some(published);
@@ -336,12 +347,15 @@ impl<'a> Keeper<'a> {
         });
         record.config = self.config_path();
         self.state.store(record)?;
+        let last = record.published.as_ref();
         let expiration = if let Error::Merge { cause, .. } = &error {
             shared::expiration(record, cause)
         } else {
-            record.published.as_ref().and_then(|last| last.expiration)
+            last.and_then(|last| last.expiration)
         };
-        let remaining = expiration.map(|expiration| between(now, expiration));
+        // The random part of an extension is there to spread a fleet, and is no life.
+        let longest = last.and_then(|last| last.real_expiration).map_or(time::Duration::MAX, |_| EXTENSION);
+        let remaining = expiration.map(|expiration| between(now, expiration).min(longest));
         let margin = entry.managed.outcome.as_ref().map_or(Duration::ZERO, |profile| profile.refresh.margin);
         let margin = time::Duration::try_from(margin).unwrap_or_default();
         Ok(Outcome::Failed { error, remaining, margin })
