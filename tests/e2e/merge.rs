@@ -125,7 +125,7 @@ fn a_file_that_cannot_be_understood_is_left_alone() {
 #[test]
 fn an_empty_file_is_filled_once_and_left_alone_later() {
     let (world, file) = world_with("shared", "");
-    write(&file, WRITABLE);
+    write(&file, "");
     world.run(&["refresh"]).assert_silent_success();
     assert_eq!(read(&file), section(&world));
     for empty in ["", "\n", " \r\n"] {
@@ -418,7 +418,7 @@ fn a_mount_point_is_refused_or_written_in_place() {
     let (world, file) = world_with("mounted/shared file", "");
     let real = world.directory.join("real");
     fs::create_dir(file.parent().unwrap()).unwrap();
-    write(&file, WRITABLE);
+    write(&file, "");
     write(&real, "[other]\nk = v\n");
     let inode = fs::metadata(&real).unwrap().ino();
     let refused = refresh_with_mount(&world, &real, &file, WRITABLE);
