@@ -30,8 +30,8 @@ pub(super) fn client_config(
         Some(path) => bundle_roots(path)?,
     };
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let verifier = Verifier::new(roots, &provider, Arc::clone(times))?;
-    // "Dangerous" is rustls' word for every verifier that it does not make itself; ours only asks the one that it makes.
+    let verifier = Verifier::new(roots, &provider, Arc::clone(times));
+    // "Dangerous" is rustls' word for every verifier that it does not make itself; ours is made of the same pieces.
     let mut config = ClientConfig::builder_with_details(provider, Arc::clone(times) as Arc<dyn TimeProvider>)
         .with_safe_default_protocol_versions()
         .map_err(TransportError::Tls)?
