@@ -226,23 +226,25 @@ fn a_talkative_hook_blocks_nothing_and_fills_no_log() {
 #[test]
 fn what_a_hook_shows_of_secrets_is_masked() {
     let world = hooked(
-        "cat $ROLEKEEPER_CREDENTIALS_JSON $ROLEKEEPER_ENV_FILE >&2; fold -w 30 $ROLEKEEPER_CREDENTIALS_FILE\n\
+        "cat $ROLEKEEPER_CREDENTIALS_JSON $ROLEKEEPER_ENV_FILE $ROLEKEEPER_OUTPUT_DIR/credentials >&2; fold -w 30 $ROLEKEEPER_CREDENTIALS_FILE\n\
          . $ROLEKEEPER_ENV_FILE; set -x; : $AWS_SECRET_ACCESS_KEY$AWS_SESSION_TOKEN; printf 'bell\\007 \\033[2J\\n'; exit 1",
-        "",
+        "[profile other]\ncredential_source = Ec2InstanceMetadata\nrolekeeper_publish = true",
     );
     let mut said = world.run(&["refresh", "-vv"]).stderr;
     said.push_str(&world.run(&["refresh", "-vv", "--force"]).stderr);
     said.push_str(&world.run(&["status", "--json"]).stdout);
     said.push_str(&world.published(&format!("state/{NAME}.json")));
     assert!(said.contains("[redacted]") && said.contains("bell\\u{7} \\u{1b}[2J"), "{said}");
-    let document: Value =
-        serde_json::from_str(&world.published(&format!("profiles/{NAME}/credentials.json"))).unwrap();
-    assert!(said.contains(document["AccessKeyId"].as_str().unwrap()));
-    for name in ["SecretAccessKey", "SessionToken"] {
-        let secret = document[name].as_str().unwrap();
-        for part in secret.as_bytes().windows(12) {
-            let part = std::str::from_utf8(part).unwrap();
-            assert!(!said.contains(part), "`{part}` of {name} was shown");
+    for profile in [NAME, "other"] {
+        let document: Value =
+            serde_json::from_str(&world.published(&format!("profiles/{profile}/credentials.json"))).unwrap();
+        assert!(said.contains(document["AccessKeyId"].as_str().unwrap()), "{profile}");
+        for name in ["SecretAccessKey", "SessionToken"] {
+            let secret = document[name].as_str().unwrap();
+            for part in secret.as_bytes().windows(12) {
+                let part = std::str::from_utf8(part).unwrap();
+                assert!(!said.contains(part), "`{part}` of {name} of {profile} was shown");
+            }
         }
     }
 }

@@ -21,10 +21,20 @@ impl Secrets {
         self.0.extend(credentials.session_token.clone());
     }
 
+    /// Adds what is secret in `text`, a credentials file that the agent published.
+    pub fn add_file(&mut self, text: &str) {
+        let values = text.lines().filter_map(|line| line.split_once(" = "));
+        let secret =
+            values.filter(|(name, _)| matches!(*name, "aws_secret_access_key" | "aws_session_token"));
+        self.0.extend(secret.map(|(_, value)| Secret::new(value.to_owned())));
+    }
+
     /// Which bytes of `text` are part of a secret.
     fn found_in(&self, text: &[u8]) -> Vec<bool> {
-        let secrets = self.0.iter().map(|secret| secret.expose().as_bytes());
-        let windows: HashSet<&[u8]> = secrets.flat_map(|secret| secret.windows(WINDOW)).collect();
+        // What is kept is bounded by the text, of which there is little; of secrets there may be thousands.
+        let present: HashSet<&[u8]> = text.windows(WINDOW).collect();
+        let secrets = self.0.iter().flat_map(|secret| secret.expose().as_bytes().windows(WINDOW));
+        let windows: HashSet<&[u8]> = secrets.filter(|window| present.contains(window)).collect();
         let mut found = vec![false; text.len()];
         for (start, window) in text.windows(WINDOW).enumerate() {
             if windows.contains(window) {

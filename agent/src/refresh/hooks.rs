@@ -26,6 +26,9 @@ use crate::timestamp::Rfc3339Seconds;
 /// A hook that publishes anew by itself is not followed for ever; what is pending then waits for the next time.
 const ROUNDS: usize = 3;
 
+/// The file at the top that covers several profiles.
+const CREDENTIALS: &str = "credentials";
+
 /// So many lines of what a hook wrote are logged.
 const SHOWN_LINES: usize = 200;
 
@@ -150,9 +153,12 @@ impl Runner<'_> {
         let environment = self.environment(published);
         let hook = Hook { words: &self.hook.words, environment: &environment, timeout: self.hook.timeout };
         let (output, ended) = hook.run(self.host.clock);
-        // What was published meanwhile may have been shown, too.
-        self.add_secrets(&mut secrets);
-        self.say(&output, &secrets);
+        if !output.kept().is_empty() {
+            // What was published meanwhile may have been shown, too, and so may what other profiles have.
+            self.add_secrets(&mut secrets);
+            self.add_secrets_of_others(&mut secrets);
+            self.say(&output, &secrets);
+        }
         ended
     }
 
@@ -176,6 +182,13 @@ impl Runner<'_> {
             Directory::open_to_read(&self.directory()).and_then(|open| open.read(profile_files::JSON));
         if let Some(issued) = document.ok().flatten().and_then(|json| parse_process_json(&json)) {
             secrets.add(&issued.credentials);
+        }
+    }
+
+    fn add_secrets_of_others(&self, secrets: &mut Secrets) {
+        let all = Directory::open_to_read(&self.facts.output_dir).and_then(|open| open.read(CREDENTIALS));
+        if let Some(text) = all.ok().flatten().as_deref().and_then(|bytes| std::str::from_utf8(bytes).ok()) {
+            secrets.add_file(text);
         }
     }
 
