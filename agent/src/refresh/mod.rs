@@ -253,7 +253,12 @@ impl<'a> Keeper<'a> {
     }
 
     fn entry(&self, managed: &'a ManagedProfile) -> Entry<'a> {
-        Entry { managed, record: self.state.load(&managed.name), issued: None }
+        let record = if self.state.directory().is_new() {
+            Record { profile: managed.name.clone(), ..Record::default() }
+        } else {
+            self.state.load(&managed.name)
+        };
+        Entry { managed, record, issued: None }
     }
 
     fn kept(&self, profile: &Profile, record: &Record, reuse: Reuse) -> Option<Standing> {
