@@ -13,7 +13,7 @@ use crate::support::{INSTANCE_CROSS_ACCOUNT, Run, World};
 /// A world whose STS is at an address of its own, and that address; the one after it answers nobody.
 fn world_with(number: u8, fallbacks: &str) -> (World, Ipv4Addr) {
     let [.., high, low] = std::process::id().to_be_bytes();
-    let address = Ipv4Addr::new(127, 70 + number, high, low);
+    let address = Ipv4Addr::new(127, number.saturating_add(70), high, low);
     let config = format!(
         "{INSTANCE_CROSS_ACCOUNT}region = us-east-1\nrolekeeper_sts_fallback_regions = {fallbacks}\n"
     );
