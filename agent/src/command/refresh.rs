@@ -108,6 +108,7 @@ pub(super) fn is_for_readers(error: &OutputError) -> bool {
         | OutputError::SomebodysDirectory { .. }
         | OutputError::Untrusted { .. }
         | OutputError::OwnFile(_)
+        | OutputError::NotOurs(_)
         | OutputError::Helper { .. } => false,
     }
 }

@@ -67,6 +67,8 @@ pub enum OutputError {
     Locked(PathBuf),
     /// No directory is configured and none can be derived.
     NoDirectory,
+    /// A file that was not published by rolekeeper is where one would be.
+    NotOurs(PathBuf),
     /// The file is a mount point, which nothing can be renamed to.
     MountPoint(PathBuf),
     /// The file is a link, a directory or something else that is not a file.
@@ -159,6 +161,7 @@ impl OutputError {
             Self::Untrusted { untrusted, .. } => untrusted.advice(),
             Self::OwnFile(_) => "name a file outside of the output directory".to_owned(),
             Self::Helper { .. } => return None,
+            Self::NotOurs(_) => "name a directory of its own with --output-dir or output_dir".to_owned(),
             Self::NoDirectory => {
                 "name one with --output-dir, or set XDG_RUNTIME_DIR or output_dir in [rolekeeper]".to_owned()
             }
@@ -197,6 +200,9 @@ impl fmt::Display for OutputError {
             }
             Self::Locked(path) => write!(f, "the lock `{}` was held for too long", path.display()),
             Self::NoDirectory => f.write_str("no directory to publish files in"),
+            Self::NotOurs(path) => {
+                write!(f, "`{}` was not published by rolekeeper, and stays as it is", path.display())
+            }
             Self::MountPoint(path) => write!(f, "`{}` is a mount point", path.display()),
             Self::NotAFile(path) => write!(f, "`{}` is not a regular file", path.display()),
             Self::Refused { path, .. } => write!(f, "`{}` is left as it is", path.display()),
@@ -227,6 +233,7 @@ impl Error for OutputError {
             | Self::ForeignDirectory { .. }
             | Self::Locked(_)
             | Self::NoDirectory
+            | Self::NotOurs(_)
             | Self::MountPoint(_)
             | Self::NotAFile(_)
             | Self::Emptied(_)

@@ -20,7 +20,7 @@ use zeroize::Zeroizing;
 
 use crate::chain::{ChainError, Chains, Obtained};
 use crate::config::model::{Profile, Publication, WriteMode};
-use crate::config::{Config, ManagedProfile};
+use crate::config::{Config, ManagedProfile, PUBLISHED_MARKER};
 use crate::credentials::IssuedCredentials;
 use crate::error::Error;
 use crate::fingerprint::fingerprint;
@@ -181,6 +181,7 @@ impl<'a> Keeper<'a> {
             top.mark_in_use();
             host.adopt(last_anchor(&top));
         }
+        refuse_files_of_others(&top)?;
         top.sweep()?;
         state.directory().sweep()?;
         let profiles = top.subdirectory("profiles", mode)?;
@@ -439,6 +440,21 @@ fn attributes(publication: &Publication) -> Attributes {
         WriteMode::InPlace => OnMountPoint::WriteInPlace,
     };
     Attributes { owner: publication.owner, group: publication.group, mode: publication.mode, on_mount_point }
+}
+
+/// A directory that holds a `config` or `credentials` of somebody else's is the wrong one: publishing there would
+/// replace the very configuration that was read, for instance.
+fn refuse_files_of_others(top: &Directory) -> Result<(), OutputError> {
+    if top.is_new() {
+        return Ok(());
+    }
+    for name in ["config", "credentials"] {
+        let found = top.read(name).ok().flatten();
+        if found.is_some_and(|bytes| !bytes.starts_with(PUBLISHED_MARKER.as_bytes())) {
+            return Err(OutputError::NotOurs(top.path().join(name)));
+        }
+    }
+    Ok(())
 }
 
 /// Polls, because a blocking lock knows no deadline.

@@ -129,3 +129,14 @@ fn a_file_in_place_of_the_directory_is_named() {
     world.run(&["refresh"]).assert_failure(73, &["/out` is not a directory", "--output-dir"]);
     assert_eq!(fs::read(world.out()).unwrap(), b"not a directory");
 }
+
+#[test]
+fn the_configuration_that_was_read_is_not_replaced_by_what_is_published() {
+    let world = World::new(INSTANCE_CROSS_ACCOUNT);
+    for _ in 0..2 {
+        let run = Run::of(refresh(&world, &[]).arg("--output-dir").arg(&world.directory));
+        run.assert_failure(73, &["config` was not published by rolekeeper, and stays as it is"]);
+        assert_eq!(fs::read_to_string(world.directory.join("config")).unwrap(), INSTANCE_CROSS_ACCOUNT);
+    }
+    assert!(world.assumptions().is_empty(), "nobody is asked for what cannot be published");
+}
