@@ -90,6 +90,8 @@ pub enum Error {
     Stdout(std::io::Error),
     /// Signals cannot be waited for.
     Signals(std::io::Error),
+    /// A thread of the daemon cannot be started, or has ended too early.
+    Thread(std::io::Error),
     /// The configuration that was read again names another output directory.
     OutputMoved {
         /// Where files are published.
@@ -114,7 +116,7 @@ impl Error {
             }
             Self::Execute { .. } => exit_code::CANNOT_EXECUTE,
             Self::Stdout(_) => exit_code::CANNOT_CREATE,
-            Self::Signals(_) => exit_code::SOFTWARE,
+            Self::Signals(_) | Self::Thread(_) => exit_code::SOFTWARE,
             Self::OutputMoved { .. } => exit_code::CONFIGURATION,
         }
     }
@@ -124,7 +126,7 @@ impl Error {
     pub fn disposition(&self) -> Disposition {
         match self {
             Self::Chain { cause, .. } => cause.disposition(),
-            Self::Output(_) | Self::Stdout(_) | Self::Execute { .. } => Disposition::Local,
+            Self::Output(_) | Self::Stdout(_) | Self::Execute { .. } | Self::Thread(_) => Disposition::Local,
             Self::Usage(_) | Self::Config(_) | Self::NoProfile { .. } | Self::OutputMoved { .. } => {
                 Disposition::Misconfigured
             }
@@ -152,7 +154,8 @@ impl Error {
             | Self::NothingPublished { .. }
             | Self::Execute { .. }
             | Self::Stdout(_)
-            | Self::Signals(_) => None,
+            | Self::Signals(_)
+            | Self::Thread(_) => None,
         }
     }
 
@@ -185,6 +188,7 @@ impl fmt::Display for Error {
             Self::Execute { command, .. } => write!(f, "cannot run `{command}`"),
             Self::Stdout(_) => f.write_str("cannot write to standard output"),
             Self::Signals(_) => f.write_str("cannot wait for signals"),
+            Self::Thread(_) => f.write_str("cannot work on a thread"),
             Self::OutputMoved { from, to } => {
                 write!(f, "`output_dir` is `{}` now, and files are in `{}`", to.display(), from.display())
             }
@@ -199,7 +203,10 @@ impl StdError for Error {
             Self::Config(cause) => cause.source(),
             Self::Output(cause) => cause.source(),
             Self::Chain { cause, .. } => Some(cause.as_ref()),
-            Self::Execute { cause, .. } | Self::Stdout(cause) | Self::Signals(cause) => Some(cause),
+            Self::Execute { cause, .. }
+            | Self::Stdout(cause)
+            | Self::Signals(cause)
+            | Self::Thread(cause) => Some(cause),
             Self::NoProfile { .. }
             | Self::NothingPublished { .. }
             | Self::NoStatus

@@ -161,9 +161,7 @@ impl<'a> Keeper<'a> {
     ///
     /// When the directories cannot be used, or another batch does not end in time.
     pub fn open(host: &'a Host<'a>, config: &'a Config, facts: &'a Facts) -> Result<Self, OutputError> {
-        let usable = config.profiles().iter().filter_map(|managed| managed.outcome.as_ref().ok());
-        let shared = usable.into_iter().any(|profile| is_shared(&profile.publication));
-        let mode = if shared { PASSABLE } else { CLOSED };
+        let mode = directory_mode(config);
         let top = Directory::open_top(&facts.output_dir, mode)?;
         let state = top.subdirectory("state", CLOSED)?;
         let lock = lock(&state, LOCK_FILE, LOCK_DEADLINE, host)?;
@@ -194,7 +192,11 @@ impl<'a> Keeper<'a> {
                 |reuse| match &entry.managed.outcome {
                     Err(error) => Some(Err(Error::Config(error.clone()))),
                     Ok(profile) => match self.kept(profile, &entry.record, *reuse) {
-                        Some(standing) => Some(Ok(Outcome::Kept(standing))),
+                        Some(standing) => {
+                            // A crash before the first rename leaves the old files fresh, and a temporary.
+                            let swept = self.profile_directory(profile).map_err(Error::Output);
+                            Some(swept.map(|_| Outcome::Kept(standing)))
+                        }
                         None => {
                             jobs.push(Job { index, profile, reduced: entry.record.reduced.clone() });
                             None
@@ -220,13 +222,33 @@ impl<'a> Keeper<'a> {
     }
 
     /// Takes the lock of the one daemon of this directory, which is released when the file is closed. A predecessor
-    /// that is about to end is waited for.
+    /// that is about to end is waited for, and no batch is.
     ///
     /// # Errors
     ///
-    /// When another daemon holds it for longer than `patience`.
-    pub fn life_lock(&self, patience: Duration) -> Result<std::fs::File, OutputError> {
-        lock(self.state.directory(), LIFE_LOCK_FILE, patience, self.host)
+    /// When the directories cannot be used, or another daemon holds the lock for longer than `patience`.
+    pub fn life_lock(
+        host: &Host<'_>,
+        config: &Config,
+        facts: &Facts,
+        patience: Duration,
+    ) -> Result<std::fs::File, OutputError> {
+        let top = Directory::open_top(&facts.output_dir, directory_mode(config))?;
+        lock(&top.subdirectory("state", CLOSED)?, LIFE_LOCK_FILE, patience, host)
+    }
+
+    /// Brings the directory in line with the configuration without refreshing anything: sweeps what a crash left,
+    /// removes what is no longer managed, and writes the common files.
+    ///
+    /// # Errors
+    ///
+    /// When a file cannot be written or removed.
+    pub fn tidy(&self) -> Result<(), OutputError> {
+        let usable = self.config.profiles().iter().filter_map(|managed| managed.outcome.as_ref().ok());
+        for profile in usable.filter(|profile| self.state.load(&profile.name).published.is_some()) {
+            self.profile_directory(profile)?;
+        }
+        self.refresh(&[]).map(drop)
     }
 
     /// What is published for `profile` and matches it, with the time of its issue.
@@ -384,6 +406,12 @@ impl<'a> Keeper<'a> {
     fn config_path(&self) -> String {
         self.config.file().map(|path| path.to_string_lossy().into_owned()).unwrap_or_default()
     }
+}
+
+/// The mode of the directories that all profiles share.
+fn directory_mode(config: &Config) -> u32 {
+    let mut usable = config.profiles().iter().filter_map(|managed| managed.outcome.as_ref().ok());
+    if usable.any(|profile| is_shared(&profile.publication)) { PASSABLE } else { CLOSED }
 }
 
 /// Whether somebody beside the agent's user may read the files of a profile.
