@@ -47,6 +47,12 @@ impl<'a> Host<'a> {
         Duration::milliseconds(self.offset_milliseconds.load(Ordering::Relaxed))
     }
 
+    /// Takes over the offset that an earlier batch has learnt.
+    pub fn believe(&self, offset: Duration) {
+        let milliseconds = i64::try_from(offset.whole_milliseconds()).unwrap_or(0);
+        self.offset_milliseconds.store(milliseconds, Ordering::Relaxed);
+    }
+
     /// Believes the `Date` of `response` where this host's clock is wrong, for signing and expiry from here on, and
     /// says whether the request was made in the belief of another time: `believed` is the offset that it was made
     /// with, which another thread may have corrected since. The system clock is never touched.
@@ -63,8 +69,7 @@ impl<'a> Host<'a> {
             return false;
         }
         warn!("this host's clock is off by {} seconds; AWS's time is believed", offset.whole_seconds());
-        let milliseconds = i64::try_from(offset.whole_milliseconds()).unwrap_or(0);
-        self.offset_milliseconds.store(milliseconds, Ordering::Relaxed);
+        self.believe(offset);
         true
     }
 }

@@ -36,7 +36,7 @@ impl Scene {
     fn with_host<T>(&self, work: impl FnOnce(&Host<'_>) -> T) -> T {
         let transport = HttpTransport::new(self.clock);
         let host = Host::new(self.clock, &transport, self.seed);
-        host.learn_clock_offset(self.clock_offset);
+        host.believe(self.clock_offset);
         work(&host)
     }
 
@@ -66,13 +66,14 @@ impl Scene {
                 warn!("{}", Error::Output(cause).with_causes());
             }
             let standing = |profile| keeper.known(profile);
-            let standings =
-                self.config.profiles().iter().map(|managed| match managed.outcome.as_ref().ok().and_then(standing) {
+            let standings = self.config.profiles().iter().map(|managed| {
+                match managed.outcome.as_ref().ok().and_then(standing) {
                     None => (Known::Nothing, 0),
                     Some((issued, standing)) => {
                         (Known::Published { issued, due: standing.due }, standing.generation)
                     }
-                });
+                }
+            });
             Ok(standings.collect())
         })
     }
