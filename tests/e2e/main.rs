@@ -7,6 +7,10 @@ mod budget;
 #[cfg(test)]
 mod commands;
 #[cfg(test)]
+mod crash;
+#[cfg(test)]
+mod daemon;
+#[cfg(test)]
 mod host;
 #[cfg(test)]
 mod hostile;
