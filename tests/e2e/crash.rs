@@ -1,1 +1,330 @@
-//! Crash safety, over all.
+//! Crash safety, over all: SIGKILL and failures at every single system call by which a refresh touches the published
+//! files. Readers find the old file or the new one, whole and with its mode, at any instant; what failed is named; the
+//! next run, which nobody has to force, mends everything.
+
+use std::fs::{self, File};
+use std::io::Read as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::Path;
+use std::process::{Command, Output};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use crate::host::{NOBODY, has_program, has_root, plant};
+use crate::observe::at_once;
+use crate::support::{INSTANCE_CROSS_ACCOUNT, World};
+
+const NAME: &str = "instancecrossaccount";
+const TEMPORARY: &str = ".rolekeeper-tmp";
+
+/// Sessions shorter than the margin, so that a refresh that fails is not passed over in silence.
+const BRIEF: &str = "duration_seconds = 900\n";
+
+/// What names one and the same set of credentials, beside `credentials.json`.
+const AGREEING: [&str; 4] = [
+    "credentials",
+    "profiles/instancecrossaccount/credentials",
+    "profiles/instancecrossaccount/env",
+    "state/instancecrossaccount.json",
+];
+
+/// More calls than any refresh makes.
+const MOST: usize = 400;
+
+/// A world, and what every published file of its profile has to look like.
+struct Site {
+    world: World,
+    owner: u32,
+    mode: u32,
+    /// Makes the next run do the call that is tried.
+    prepare: fn(&World),
+}
+
+impl Site {
+    fn new(extra: &str, owner: u32, mode: u32, prepare: fn(&World)) -> Self {
+        let world =
+            World::new(&format!("{INSTANCE_CROSS_ACCOUNT}{BRIEF}{extra}rolekeeper_mode = 0{mode:o}\n"));
+        world.run(&["refresh"]).assert_silent_success();
+        Self { world, owner, mode, prepare }
+    }
+
+    fn plain() -> Self {
+        Self::new("", nix::unistd::geteuid().as_raw(), 0o640, |_| {})
+    }
+
+    fn given_away() -> Self {
+        Self::new("rolekeeper_owner = 65534\n", NOBODY, 0o440, |_| {})
+    }
+
+    /// With something to remove: what a crash left, and a profile that is no longer managed.
+    fn to_clean_up() -> Self {
+        Self::new("", nix::unistd::geteuid().as_raw(), 0o640, |world| {
+            let kept = fs::read_to_string(world.directory.join("config")).unwrap();
+            let leaving = kept.replace(NAME, "leaving");
+            world.write("config", format!("{kept}{leaving}"));
+            world.run(&["refresh"]).assert_silent_success();
+            world.write("config", kept);
+            for directory in ["", "state", "profiles/instancecrossaccount"] {
+                plant(
+                    &world.out().join(directory).join(format!(".credentials{TEMPORARY}")),
+                    b"half a secret",
+                );
+            }
+        })
+    }
+
+    /// With nothing published yet.
+    fn empty() -> Self {
+        Self::new("", nix::unistd::geteuid().as_raw(), 0o640, |world| {
+            fs::remove_dir_all(world.out()).unwrap();
+        })
+    }
+
+    /// Runs a forced refresh whose calls of `call` are written down, or changed by `injection`.
+    fn traced(&self, call: &str, injection: Option<&str>) -> (Output, Vec<String>) {
+        (self.prepare)(&self.world);
+        let log = self.world.directory.join("strace");
+        let described = self.world.command(&["refresh", "--force"]);
+        let mut command = Command::new("strace");
+        command.args(["-f", "-y", "-qq", "-o"]).arg(&log).args(["-e", &format!("trace={call}")]);
+        if let Some(injection) = injection {
+            command.args(["-e", &format!("inject={call}:{injection}")]);
+        }
+        command.arg(described.get_program()).args(described.get_args()).env_clear();
+        command.envs(described.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        let output = command.output().unwrap();
+        // One profile is refreshed without further threads; those of libraries make none of these calls in our files.
+        let lines = fs::read_to_string(&log).unwrap();
+        let lines: Vec<String> =
+            lines.lines().filter(|line| line.contains(&format!("{call}("))).map(str::to_owned).collect();
+        (output, lines)
+    }
+
+    /// The calls of `call` by an undisturbed refresh, from 1 on, as far as they concern published files.
+    fn calls(&self, call: &str) -> Vec<(usize, String)> {
+        let (output, lines) = self.traced(call, None);
+        assert!(output.status.success(), "{output:?}");
+        let out = self.world.out().display().to_string();
+        let numbered = (1..).zip(lines);
+        let ours: Vec<_> = numbered.filter(|(_, line)| line.contains(&out)).collect();
+        assert!(!ours.is_empty(), "no call of `{call}` in the output directory");
+        ours
+    }
+
+    /// What has to hold at any instant, for whatever files are there.
+    fn assert_whole(&self) {
+        let directory = self.world.out().join("profiles").join(NAME);
+        let check = |name: &str, is_whole: fn(&str) -> bool| {
+            let Some((text, owner, mode)) = read(&directory.join(name)) else { return };
+            assert!(is_whole(&text), "{name}: {text}");
+            assert_eq!((owner, mode), (self.owner, self.mode), "{name}");
+        };
+        check("credentials.json", |text| serde_json::from_str::<serde_json::Value>(text).is_ok());
+        check("credentials", |text| {
+            text.ends_with('\n') && text.matches("\naws_session_token = ").count() == 2
+        });
+        check("env", |text| {
+            text.starts_with("AWS_ACCESS_KEY_ID=") && text.ends_with("AWS_DEFAULT_REGION=us-east-1\n")
+        });
+        check("config", |text| text.ends_with('\n') && text.matches("\ncredential_process = ").count() == 2);
+        if let Some((text, _, mode)) = read(&self.world.out().join("credentials")) {
+            assert!(text.starts_with("# Published by rolekeeper") && text.ends_with('\n'), "{text}");
+            assert_eq!(text.matches("\n[").count(), text.matches("\naws_session_token = ").count(), "{text}");
+            assert_eq!(mode, 0o600);
+        }
+        if let Some((text, ..)) = read(&self.world.out().join("status.json")) {
+            serde_json::from_str::<serde_json::Value>(&text).unwrap();
+        }
+    }
+
+    /// Runs a refresh that is not forced, after which everything is there, agrees, and nothing is left over.
+    fn assert_mended(&self, when: &str) {
+        let run = self.world.run(&["refresh"]);
+        assert_eq!((run.code, run.stderr.as_str()), (0, ""), "{when}");
+        assert_eq!(self.leftovers(), [""; 0], "{when}");
+        assert!(!self.world.out().join("profiles/leaving").exists(), "{when}");
+        self.assert_whole();
+        let key = self.world.document(NAME)["AccessKeyId"].as_str().unwrap().to_owned();
+        // Files that were given away are not compared with what was published, or their owner could cause refreshes
+        // at will. Two sets side by side are both valid until the older one is due, when all files are replaced.
+        let is_own = self.owner == nix::unistd::geteuid().as_raw();
+        let files: &[&str] = if is_own { &AGREEING } else { &[] };
+        for file in files {
+            assert!(self.world.published(file).contains(&key), "{when}: {file} is of another set");
+        }
+    }
+
+    fn leftovers(&self) -> Vec<String> {
+        let paths = self.world.snapshot().into_iter().map(|(path, _)| path.display().to_string());
+        paths.filter(|path| path.ends_with(TEMPORARY)).collect()
+    }
+
+    /// Does `work` while a reader looks at everything again and again.
+    fn watched(&self, work: impl FnOnce()) {
+        let done = AtomicBool::new(false);
+        let reads = thread::scope(|scope| {
+            let reader = scope.spawn(|| {
+                // Leaves the processor to the other side now and then.
+                let look = || {
+                    self.assert_whole();
+                    thread::yield_now();
+                };
+                std::iter::repeat_with(look).take_while(|()| !done.load(Ordering::Relaxed)).count()
+            });
+            // Also where `work` panics, the reader has to end.
+            let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+            done.store(true, Ordering::Relaxed);
+            let reads = reader.join().unwrap();
+            if let Err(panic) = result {
+                std::panic::resume_unwind(panic);
+            }
+            reads
+        });
+        assert!(reads > 10, "the reader hardly ran");
+    }
+
+    /// Kills a refresh at each call of `call`, one after the other, until one survives; how many did not.
+    fn kill_at_each(&self, call: &str) -> usize {
+        let first = self.calls(call)[0].0;
+        self.assert_mended("before");
+        let mut killed = MOST;
+        self.watched(|| {
+            for (before, number) in (first..MOST).enumerate() {
+                let (output, _) = self.traced(call, Some(&format!("signal=KILL:when={number}")));
+                let when = format!("killed at {call} {number}");
+                self.assert_mended(&when);
+                if output.status.signal() != Some(9) && output.status.code() != Some(137) {
+                    assert!(output.status.success(), "{when}: {output:?}");
+                    killed = before;
+                    return;
+                }
+            }
+        });
+        assert!(killed < MOST, "no refresh survived `{call}`");
+        killed
+    }
+
+    /// Lets each call of `call` that concerns our files fail with `error`, one after the other.
+    fn fail_at_each(&self, call: &str, (error, number): (&str, i32)) {
+        let calls = self.calls(call);
+        self.assert_mended("before");
+        self.watched(|| {
+            for (count, line) in &calls {
+                let when = format!("{error} at {line}");
+                let (output, _) = self.traced(call, Some(&format!("error={error}:when={count}")));
+                let said = String::from_utf8(output.stderr).unwrap();
+                if has_to_fail(call, line) || !output.status.success() {
+                    assert!(
+                        matches!(output.status.code(), Some(73 | 75)),
+                        "{when}: {} {said}",
+                        output.status
+                    );
+                    let named = self.world.out().display().to_string();
+                    for part in ["cannot ", &named, &format!("(os error {number})")] {
+                        assert!(said.contains(part), "{when}: {said}");
+                    }
+                } else {
+                    assert_eq!(said, "", "{when}");
+                }
+                if call != "unlinkat" {
+                    assert_eq!(self.leftovers(), [""; 0], "{when}");
+                }
+                self.assert_mended(&when);
+            }
+        });
+    }
+}
+
+/// Whether a refresh cannot have done its work where this call fails. Others have a second way, or only read.
+fn has_to_fail(call: &str, line: &str) -> bool {
+    line.contains(TEMPORARY) || matches!(call, "fsync" | "mkdirat" | "flock" | "write")
+}
+
+/// Content, owner and mode of one open file; `None` where there is none.
+fn read(path: &Path) -> Option<(String, u32, u32)> {
+    let mut file = File::open(path).ok()?;
+    let mut text = String::new();
+    file.read_to_string(&mut text).unwrap();
+    let metadata = file.metadata().unwrap();
+    Some((text, metadata.uid(), metadata.mode() & 0o7777))
+}
+
+const EIO: (&str, i32) = ("EIO", 5);
+const EMFILE: (&str, i32) = ("EMFILE", 24);
+const ENOSPC: (&str, i32) = ("ENOSPC", 28);
+const EROFS: (&str, i32) = ("EROFS", 30);
+const EDQUOT: (&str, i32) = ("EDQUOT", 122);
+
+#[test]
+fn a_refresh_may_be_killed_at_any_call_that_writes() {
+    if has_program("strace") {
+        at_once(["write", "fsync", "fchmod", "renameat"], |call| {
+            let killed = Site::plain().kill_at_each(call);
+            assert!(killed > 5, "`{call}` was killed {killed} times");
+        });
+    }
+}
+
+#[test]
+fn a_refresh_may_be_killed_at_any_call_that_opens_closes_or_locks() {
+    if has_program("strace") {
+        at_once(["openat", "close", "flock"], |call| {
+            let killed = Site::plain().kill_at_each(call);
+            assert!(killed >= if call == "flock" { 1 } else { 10 }, "`{call}` was killed {killed} times");
+        });
+    }
+}
+
+#[test]
+fn a_refresh_may_be_killed_while_it_creates_and_removes() {
+    if has_program("strace") {
+        at_once(
+            [("mkdirat", Site::empty as fn() -> Site), ("unlinkat", Site::to_clean_up)],
+            |(call, site)| {
+                let killed = site().kill_at_each(call);
+                assert!(killed >= 4, "`{call}` was killed {killed} times");
+            },
+        );
+    }
+}
+
+#[test]
+fn a_refresh_may_be_killed_while_it_gives_files_away() {
+    if has_program("strace") && has_root() {
+        assert!(Site::given_away().kill_at_each("fchown") >= 3, "once for each file that changes");
+    }
+}
+
+#[test]
+fn a_call_that_fails_is_named_and_the_next_run_mends_what_it_prevented() {
+    if !has_program("strace") {
+        return;
+    }
+    let cases: [(&str, &[(&str, i32)]); 8] = [
+        ("openat", &[EMFILE, EROFS, EDQUOT]),
+        ("write", &[ENOSPC, EIO, EDQUOT]),
+        ("fsync", &[EIO, ENOSPC]),
+        ("fchmod", &[EROFS, EIO]),
+        ("renameat", &[EIO, EROFS, ENOSPC, EDQUOT]),
+        ("close", &[EIO, EDQUOT]),
+        ("mkdirat", &[ENOSPC, EROFS, EDQUOT]),
+        ("flock", &[EIO]),
+    ];
+    at_once(cases, |(call, errors)| {
+        let site = Site::plain();
+        errors.iter().for_each(|error| site.fail_at_each(call, *error));
+    });
+}
+
+#[test]
+fn a_removal_or_a_gift_that_fails_is_named_too() {
+    if has_program("strace") && has_root() {
+        at_once(
+            [("unlinkat", EROFS, Site::to_clean_up as fn() -> Site), ("fchown", EDQUOT, Site::given_away)],
+            |(call, error, site)| {
+                site().fail_at_each(call, error);
+            },
+        );
+    }
+}

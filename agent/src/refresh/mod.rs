@@ -238,12 +238,15 @@ impl<'a> Keeper<'a> {
     }
 
     /// Brings the directory in line with the configuration without refreshing anything: sweeps what a crash left,
-    /// removes what is no longer managed, and writes the common files.
+    /// removes what is no longer managed, and writes the common files, where anything was published before.
     ///
     /// # Errors
     ///
     /// When a file cannot be written or removed.
     pub fn tidy(&self) -> Result<(), OutputError> {
+        if self.state.load_all()?.is_empty() {
+            return Ok(());
+        }
         let usable = self.config.profiles().iter().filter_map(|managed| managed.outcome.as_ref().ok());
         for profile in usable.filter(|profile| self.state.load(&profile.name).published.is_some()) {
             self.profile_directory(profile)?;

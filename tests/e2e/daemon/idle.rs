@@ -30,10 +30,7 @@ impl Cost {
         let mut descriptors: Vec<String> =
             listing.filter_map(target).map(|path| path.to_string_lossy().into_owned()).collect();
         descriptors.sort();
-        Self {
-            descriptors,
-            resident: resident.trim().trim_end_matches(" kB").parse().unwrap(),
-        }
+        Self { descriptors, resident: resident.trim().trim_end_matches(" kB").parse().unwrap() }
     }
 }
 

@@ -110,6 +110,7 @@ fn a_role_that_is_swapped_is_followed() {
     wait_until(SOON, "the first credentials", || has_published(&world, "instance"));
     let who = || world.run(&["whoami", "instance"]).stdout;
     assert!(who().contains("assumed-role/abcd/"), "{}", who());
+    world.fake.iam().set_trust(PRODUCTION, Trust::of("ec2.amazonaws.com"));
     world.fake.imds().attach_role(Some(PRODUCTION));
     wait_until(2 * SHORT, "the other role", || who().contains("assumed-role/ProductionAccessRole/"));
     daemon.stop(Signal::SIGTERM);

@@ -10,6 +10,7 @@ use std::time::Duration;
 use fake_aws::scenario::EFGH;
 use fake_aws::{Action, Fault, Kind, Trust};
 use nix::sys::signal::Signal;
+use rolekeeper::timestamp::between;
 use time::OffsetDateTime;
 
 use super::{Daemon, NAME, SOON, let_pass, record, switching};
@@ -136,7 +137,7 @@ fn credentials_that_are_there_make_it_ready_without_a_request() {
 fn longest_silence(heard: &[(OffsetDateTime, String)]) -> time::Duration {
     let alive: Vec<_> = heard.iter().filter(|(_, text)| text == "WATCHDOG=1").map(|(at, _)| *at).collect();
     assert!(alive.len() > 4, "{heard:#?}");
-    alive.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap()
+    alive.windows(2).map(|pair| between(pair[0], pair[1])).max().unwrap()
 }
 
 #[test]
