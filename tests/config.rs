@@ -12,7 +12,7 @@ mod cases {
     use std::path::{Path, PathBuf};
 
     use rolekeeper::config::error::ConfigError;
-    use rolekeeper::config::model::{BaseSource, Profile};
+    use rolekeeper::config::model::{BaseSource, Profile, WriteMode};
     use rolekeeper::config::{CommandLineProfile, Config, LoadOptions};
     use rolekeeper::environment::Environment;
 
@@ -316,6 +316,13 @@ mod cases {
             write!(out, " | mode={:04o}", publication.mode).unwrap();
         }
         publication.credential_process.iter().for_each(|line| write!(out, " | process={line}").unwrap());
+        publication
+            .credentials_file
+            .iter()
+            .for_each(|path| write!(out, " | into {}", path.display()).unwrap());
+        if publication.write_mode == WriteMode::InPlace {
+            out.push_str(" in place");
+        }
         let refresh = &profile.refresh;
         if (refresh.after_percent, refresh.margin.as_secs()) != (50, 1200) {
             write!(out, " | refresh={}% margin={}", refresh.after_percent, refresh.margin.as_secs()).unwrap();

@@ -11,6 +11,7 @@ use log::{info, warn};
 use time::OffsetDateTime;
 
 use crate::config::model::{BaseSource, Profile, Role};
+use crate::config::partition::Partition;
 use crate::credentials::IssuedCredentials;
 use crate::disposition::Disposition;
 use crate::host::Host;
@@ -51,6 +52,11 @@ pub enum ChainError {
     },
     /// STS, outside of a role.
     Sts(StsError),
+    /// The static keys of this profile cannot be written into the files that are published.
+    UnusableKeys {
+        /// The profile that holds them.
+        profile: String,
+    },
 }
 
 /// Carries out chains, and remembers what they share for as long as it lives.
@@ -111,20 +117,21 @@ impl<'a> Chains<'a> {
         let mut reduced = Vec::new();
         for role in &profile.chain.roles {
             let failed = |cause| ChainError::Role { role_arn: role.role_arn.clone(), cause };
-            let region = region.as_deref().ok_or(StsError::NoRegion).map_err(failed)?;
+            let region = sts_region(profile, role, region.as_deref()).map_err(failed)?;
             let sts = Sts::new(&profile.sts, region, self.host).map_err(failed)?;
             if locked(&self.silent).contains(sts.url()) {
                 return Err(failed(StsError::StillSilent { endpoint: sts.url().to_owned() }));
             }
             let session_name = self.session_name(profile, role)?;
-            let (asked, believed) = (self.host.true_time(), self.host.clock_offset());
+            let started = self.host.clock.uptime();
             let assumed = assume(&sts, role, &session_name, &issued, known_reduced);
             if matches!(assumed, Err(StsError::Unreachable { .. })) {
                 locked(&self.silent).insert(sts.url().to_owned());
             }
             let (next, reduction) = assumed.map_err(failed)?;
-            // The answer itself may have corrected the clock.
-            at = asked.saturating_add(self.host.clock_offset().saturating_sub(believed));
+            // The time before the call, as it is known after it: the call may have told the time.
+            let taken = self.host.clock.uptime().saturating_sub(started);
+            at = self.host.true_time().saturating_sub(taken.try_into().unwrap_or_default());
             issued = next;
             reduced.extend(reduction);
         }
@@ -138,7 +145,10 @@ impl<'a> Chains<'a> {
                 let instance = self.instance(profile)?;
                 Ok((instance.issued, instance.real_expiration))
             }
-            BaseSource::StaticKeys { credentials, account_id, .. } => {
+            BaseSource::StaticKeys { credentials, account_id, profile: holder } => {
+                if !credentials.are_plain() {
+                    return Err(ChainError::UnusableKeys { profile: holder.clone() });
+                }
                 let issued = IssuedCredentials {
                     credentials: credentials.clone(),
                     expiration: None,
@@ -219,6 +229,14 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// The region for STS. A custom endpoint needs none to be found, only one to sign for; then it is the one that the
+/// partition of the role stands for.
+fn sts_region<'r>(profile: &Profile, role: &Role, region: Option<&'r str>) -> Result<&'r str, StsError> {
+    let partition = || Partition::named(role.role_arn.split(':').nth(1)?);
+    let implicit = || profile.sts.endpoint.custom_url().and_then(|_| Some(partition()?.implicit_region));
+    region.or_else(implicit).ok_or(StsError::NoRegion)
+}
+
 fn instance_key(profile: &Profile) -> InstanceKey {
     (profile.imds.endpoint.clone(), profile.imds.instance_profile_name.clone())
 }
@@ -284,7 +302,14 @@ impl ChainError {
         match self {
             Self::Imds(cause) => cause.disposition(),
             Self::Role { cause, .. } | Self::Sts(cause) => cause.disposition(),
+            Self::UnusableKeys { .. } => Disposition::Misconfigured,
         }
+    }
+
+    /// Whether the instance metadata service is out of order, rather than refusing.
+    #[must_use]
+    pub fn is_imds_outage(&self) -> bool {
+        matches!(self, Self::Imds(cause) if cause.is_outage())
     }
 
     /// One sentence for the operator.
@@ -293,6 +318,9 @@ impl ChainError {
         match self {
             Self::Imds(cause) => cause.advice(),
             Self::Role { cause, .. } | Self::Sts(cause) => cause.advice(),
+            Self::UnusableKeys { .. } => {
+                Some("copy the keys again, without quotes, spaces or comments behind them".to_owned())
+            }
         }
     }
 }
@@ -303,6 +331,9 @@ impl fmt::Display for ChainError {
             Self::Imds(_) => f.write_str("no base credentials"),
             Self::Role { role_arn, .. } => write!(f, "role `{role_arn}` was not assumed"),
             Self::Sts(_) => f.write_str("STS was not asked"),
+            Self::UnusableKeys { profile } => {
+                write!(f, "the static keys of profile `{profile}` hold characters that keys never have")
+            }
         }
     }
 }
@@ -312,6 +343,7 @@ impl Error for ChainError {
         match self {
             Self::Imds(cause) => Some(cause.as_ref()),
             Self::Role { cause, .. } | Self::Sts(cause) => Some(cause),
+            Self::UnusableKeys { .. } => None,
         }
     }
 }

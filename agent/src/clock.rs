@@ -2,10 +2,16 @@
 //! can be in any year and waits for nothing.
 
 use std::fmt::Debug;
+use std::fs::File;
+use std::io::Read as _;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use nix::time::{ClockId, clock_gettime};
 use time::OffsetDateTime;
+
+/// Where Linux names the current boot, the same in every container of the host.
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
 /// What the agent may know of time.
 pub trait Clock: Debug + Sync {
@@ -19,6 +25,9 @@ pub trait Clock: Debug + Sync {
     /// can set it.
     fn since_boot(&self) -> Duration;
 
+    /// Which boot this is; `None` where the system does not tell.
+    fn boot_id(&self) -> Option<&str>;
+
     /// Lets `pause` pass.
     fn pause(&self, pause: Duration);
 }
@@ -27,6 +36,7 @@ pub trait Clock: Debug + Sync {
 #[derive(Debug)]
 pub struct SystemClock {
     start: Instant,
+    boot_id: OnceLock<Option<String>>,
 }
 
 impl SystemClock {
@@ -34,7 +44,7 @@ impl SystemClock {
     #[expect(clippy::disallowed_methods, reason = "this file is the seam that the ban points to")]
     #[must_use]
     pub fn start() -> Self {
-        Self { start: Instant::now() }
+        Self { start: Instant::now(), boot_id: OnceLock::new() }
     }
 }
 
@@ -54,7 +64,19 @@ impl Clock for SystemClock {
         clock_gettime(ClockId::CLOCK_BOOTTIME).map(Duration::from).unwrap_or_default()
     }
 
+    fn boot_id(&self) -> Option<&str> {
+        self.boot_id.get_or_init(read_boot_id).as_deref()
+    }
+
     fn pause(&self, pause: Duration) {
         std::thread::sleep(pause);
     }
+}
+
+/// A UUID as text and nothing else, so one read is enough.
+fn read_boot_id() -> Option<String> {
+    const UUID: usize = 36;
+    let mut text = [0; UUID];
+    File::open(BOOT_ID).ok()?.read_exact(&mut text).ok()?;
+    String::from_utf8(text.to_vec()).ok()
 }

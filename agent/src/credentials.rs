@@ -42,6 +42,13 @@ pub struct Credentials {
 }
 
 impl Credentials {
+    /// Whether every part can be written into each of the published files without quoting.
+    #[must_use]
+    pub fn are_plain(&self) -> bool {
+        let token = self.session_token.as_ref().map_or("none", Secret::expose);
+        [self.access_key_id.as_str(), self.secret_access_key.expose(), token].into_iter().all(is_plain)
+    }
+
     /// The same credentials as the signer borrows them.
     #[must_use]
     pub fn as_signing(&self) -> sigv4::Credentials<'_> {
@@ -64,9 +71,15 @@ pub struct IssuedCredentials {
     pub account_id: Option<String>,
 }
 
+/// Not empty, and only characters that no reader of our files treats specially: the Go SDK cuts INI values
+/// at `#` and `;`, shells and systemd interpret quotes, `$` and backslashes.
+fn is_plain(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"'`\\$#;".contains(&byte))
+}
+
 /// Credentials as a service sent them, before anybody has looked at them.
 pub mod unchecked {
-    use super::{Credentials, IssuedCredentials, Secret};
+    use super::{Credentials, IssuedCredentials, Secret, is_plain};
     use crate::timestamp::parse_rfc3339;
 
     /// The members of a reply, borrowed from it.
@@ -111,12 +124,6 @@ pub mod unchecked {
                 Credentials { access_key_id, secret_access_key: secret, session_token: Some(session_token) };
             Ok(IssuedCredentials { credentials, expiration: Some(expiration), account_id })
         }
-    }
-
-    /// Not empty, and only characters that no reader of our files treats specially: the Go SDK cuts INI values
-    /// at `#` and `;`, shells and systemd interpret quotes, `$` and backslashes.
-    fn is_plain(text: &str) -> bool {
-        !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"'`\\$#;".contains(&byte))
     }
 
     fn is_account_id(text: &str) -> bool {

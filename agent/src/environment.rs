@@ -22,6 +22,18 @@ impl Environment {
         self.os(name)?.to_str()
     }
 
+    /// Whether services may correct the time: the SDKs' variable opts out.
+    #[must_use]
+    pub fn corrects_clock(&self) -> bool {
+        !self.is_true("AWS_DISABLE_CLOCK_SKEW_CORRECTION")
+    }
+
+    /// Whether `name` says `true` in any letter case; the SDKs take every other value for no.
+    #[must_use]
+    pub fn is_true(&self, name: &str) -> bool {
+        self.text(name).is_some_and(|value| value.eq_ignore_ascii_case("true"))
+    }
+
     /// The value of `name` where it is set and not empty.
     #[must_use]
     pub fn os(&self, name: &str) -> Option<&OsStr> {

@@ -65,6 +65,13 @@ pub enum Error {
     },
     /// A file.
     Output(OutputError),
+    /// The file of others that a profile is merged into; the agent's own files are up to date.
+    Merge {
+        /// The profile.
+        profile: String,
+        /// Why.
+        cause: OutputError,
+    },
     /// There is no profile to speak of.
     NoProfile {
         /// The names to choose from.
@@ -109,7 +116,7 @@ impl Error {
             Self::Usage(_) | Self::NoProfile { .. } => exit_code::USAGE,
             Self::Config(_) => exit_code::CONFIGURATION,
             Self::Chain { cause, .. } => cause.disposition().exit_code(),
-            Self::Output(_) => exit_code::CANNOT_CREATE,
+            Self::Output(_) | Self::Merge { .. } => exit_code::CANNOT_CREATE,
             Self::NothingPublished { .. } | Self::NoStatus => exit_code::UNAVAILABLE,
             Self::Execute { cause, .. } if cause.kind() == std::io::ErrorKind::NotFound => {
                 exit_code::COMMAND_NOT_FOUND
@@ -126,7 +133,11 @@ impl Error {
     pub fn disposition(&self) -> Disposition {
         match self {
             Self::Chain { cause, .. } => cause.disposition(),
-            Self::Output(_) | Self::Stdout(_) | Self::Execute { .. } | Self::Thread(_) => Disposition::Local,
+            Self::Output(_)
+            | Self::Merge { .. }
+            | Self::Stdout(_)
+            | Self::Execute { .. }
+            | Self::Thread(_) => Disposition::Local,
             Self::Usage(_) | Self::Config(_) | Self::NoProfile { .. } | Self::OutputMoved { .. } => {
                 Disposition::Misconfigured
             }
@@ -141,7 +152,7 @@ impl Error {
         match self {
             Self::Config(cause) => cause.advice(),
             Self::Chain { cause, .. } => cause.advice(),
-            Self::Output(cause) => cause.advice(),
+            Self::Output(cause) | Self::Merge { cause, .. } => cause.advice(),
             Self::NoProfile { known } if known.is_empty() => {
                 Some("write a profile with role_arn into the configuration".to_owned())
             }
@@ -179,7 +190,7 @@ impl fmt::Display for Error {
             Self::Usage(cause) => cause.fmt(f),
             Self::Config(cause) => cause.fmt(f),
             Self::Output(cause) => cause.fmt(f),
-            Self::Chain { profile, .. } => write!(f, "profile `{profile}`"),
+            Self::Chain { profile, .. } | Self::Merge { profile, .. } => write!(f, "profile `{profile}`"),
             Self::NoProfile { .. } => f.write_str("no profile is named"),
             Self::NothingPublished { profile, reason } => {
                 write!(f, "profile `{profile}` has no valid credentials: {reason}")
@@ -203,6 +214,7 @@ impl StdError for Error {
             Self::Config(cause) => cause.source(),
             Self::Output(cause) => cause.source(),
             Self::Chain { cause, .. } => Some(cause.as_ref()),
+            Self::Merge { cause, .. } => Some(cause),
             Self::Execute { cause, .. }
             | Self::Stdout(cause)
             | Self::Signals(cause)

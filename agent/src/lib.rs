@@ -1,5 +1,6 @@
 //! rolekeeper: keeps AWS role credentials fresh on a host.
 
+pub mod anchor;
 pub mod chain;
 pub mod cli;
 pub mod clock;

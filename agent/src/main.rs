@@ -13,9 +13,13 @@ use rolekeeper::environment::Environment;
 use rolekeeper::error::Error;
 use rolekeeper::host::Host;
 use rolekeeper::logging;
+use rolekeeper::output::helper;
 use rolekeeper::transport::{HttpTransport, random_bytes};
 
 fn main() -> ExitCode {
+    if std::env::args_os().nth(1).is_some_and(|argument| argument == helper::ARGUMENT) {
+        return ExitCode::from(helper::serve(&SystemClock::start()));
+    }
     let outcome = match cli::parse(std::env::args_os().skip(1)) {
         Ok(Action::Help(command)) => say(&cli::help(command)),
         Ok(Action::Version) => say(concat!("rolekeeper ", env!("CARGO_PKG_VERSION"), "\n")),
@@ -48,7 +52,8 @@ fn run(invocation: &Invocation) -> Result<u8, Error> {
     };
     // Never dropped: the process is about to end, and the system closes connections faster than we could.
     let transport = ManuallyDrop::new(HttpTransport::new(clock));
-    let host = Host::new(clock, &*transport, command::seed(&process.random));
+    let host = Host::new(clock, &*transport, command::seed(&process.random))
+        .correcting(process.environment.corrects_clock());
     command::run(invocation, &process, &host)
 }
 

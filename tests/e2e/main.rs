@@ -5,6 +5,8 @@ mod bucket;
 #[cfg(test)]
 mod budget;
 #[cfg(test)]
+mod clock;
+#[cfg(test)]
 mod commands;
 #[cfg(test)]
 mod crash;
@@ -16,6 +18,8 @@ mod host;
 mod hostile;
 #[cfg(test)]
 mod imds;
+#[cfg(test)]
+mod merge;
 #[cfg(test)]
 mod observe;
 #[cfg(test)]

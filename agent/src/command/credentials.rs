@@ -63,6 +63,7 @@ fn as_agent(context: &Context<'_>, config: &Config, name: &str, reuse: Reuse) ->
     let facts = context.facts(config).map_err(|error| Refusal::Reader(error.into()))?;
     let found = |document: PublishedDocument| found(name, &document, &facts.output_dir);
     if let Some(profile) = selected.first().and_then(|managed| managed.outcome.as_ref().ok()) {
+        context.recall_time(&facts.output_dir);
         let now = context.host.true_time();
         if let Some(quick) = peek(&facts.output_dir, profile, reuse, now).and_then(found) {
             return Ok(quick);
@@ -75,7 +76,8 @@ fn as_agent(context: &Context<'_>, config: &Config, name: &str, reuse: Reuse) ->
         keeper.refresh(&[Selected { name, reuse }]).map_err(|error| Refusal::Failed(error.into()))?;
     for (_, outcome) in report {
         let Outcome::Failed { error, remaining, .. } = outcome else { continue };
-        if remaining.is_none_or(|left| !left.is_positive()) {
+        // A file of others that could not be written says nothing about these credentials.
+        if remaining.is_none_or(|left| !left.is_positive()) && !matches!(error, Error::Merge { .. }) {
             return Err(Refusal::Failed(error));
         }
         warn!("{}; the published credentials are still valid", error.with_causes());
@@ -107,6 +109,7 @@ fn as_reader(context: &Context<'_>, name: &str, setting: Option<&Path>) -> Resul
                 format!("`{}` is damaged", path.join(profile_files::JSON).display()),
             )));
         };
+        context.recall_time(place);
         let now = context.host.true_time();
         return match found.issued.expiration.filter(|expiration| *expiration <= now) {
             None => Ok(found),

@@ -19,8 +19,9 @@ use crate::environment::Environment;
 use crate::error::Error;
 use crate::host::Host;
 use crate::output::OutputError;
+use crate::output::directory::Directory;
 use crate::output::place;
-use crate::refresh::Facts;
+use crate::refresh::{Facts, last_anchor};
 
 /// What main knows of the process.
 #[derive(Debug)]
@@ -103,6 +104,13 @@ impl Context<'_> {
             &self.process.environment,
             self.process.is_root,
         )
+    }
+
+    /// Learns what the last batch in `output_dir` knew of the time, so that expiry is judged without a network.
+    fn recall_time(&self, output_dir: &Path) {
+        if let Ok(top) = Directory::open_to_read(output_dir) {
+            self.host.adopt(last_anchor(&top));
+        }
     }
 
     fn profile_from_environment(&self) -> Option<&str> {

@@ -88,6 +88,16 @@ pub(super) fn is_for_readers(error: &OutputError) -> bool {
                 | std::io::ErrorKind::ReadOnlyFilesystem
                 | std::io::ErrorKind::NotFound
         ),
-        OutputError::NotADirectory(_) | OutputError::Locked(_) => false,
+        OutputError::NotADirectory(_)
+        | OutputError::Locked(_)
+        | OutputError::MountPoint(_)
+        | OutputError::NotAFile(_)
+        | OutputError::Refused { .. }
+        | OutputError::Emptied(_)
+        | OutputError::Unsteady(_)
+        | OutputError::SomebodysDirectory { .. }
+        | OutputError::Untrusted { .. }
+        | OutputError::OwnFile(_)
+        | OutputError::Helper { .. } => false,
     }
 }

@@ -1,4 +1,4 @@
-//! `status`: what the last refresh left, judged by this host's clock. Contacts nothing.
+//! `status`: what the last refresh left, judged by the true time as far as it is known. Contacts nothing.
 
 use std::fmt::Write as _;
 use std::io::IsTerminal as _;
@@ -8,6 +8,7 @@ use serde_json::Value;
 use time::OffsetDateTime;
 
 use super::{Context, answer};
+use crate::anchor::Anchor;
 use crate::error::{Error, exit_code};
 use crate::output::directory::Directory;
 use crate::timestamp::{between, parse_rfc3339};
@@ -19,9 +20,12 @@ pub(super) fn run(context: &Context<'_>, as_json: bool) -> Result<u8, Error> {
         .iter()
         .find_map(|place| read_status(place))
         .ok_or(Error::NoStatus)?;
-    let offset = status.get("clock_offset_seconds").and_then(Value::as_i64).unwrap_or(0);
-    let now = context.host.true_time().saturating_add(time::Duration::seconds(offset));
-    judge(&mut status, now);
+    context.host.adopt(status.get("anchor").and_then(Anchor::from_json));
+    let offset = context.host.clock_offset().whole_seconds();
+    if let Some(status) = status.as_object_mut() {
+        status.insert("clock_offset_seconds".to_owned(), offset.into());
+    }
+    judge(&mut status, context.host.true_time());
     let text = if as_json {
         format!("{status:#}\n")
     } else if std::io::stdout().is_terminal() {
@@ -60,7 +64,7 @@ fn judge(status: &mut Value, now: OffsetDateTime) {
 }
 
 /// One line for each profile: name, state, seconds left, next refresh, source and roles, last error; separated by
-/// tabs.
+/// tabs. A line about the clock, where it is wrong, begins with `#`.
 fn for_pipes(status: &Value) -> String {
     let mut text = String::new();
     for profile in profiles(status) {
@@ -71,7 +75,17 @@ fn for_pipes(status: &Value) -> String {
         text.push_str(&fields.map(String::as_str).join("\t"));
         text.push('\n');
     }
+    if let Some(clock) = clock_line(status) {
+        text.push_str(&format!("# {clock}\n"));
+    }
     text
+}
+
+/// How wrong this host's clock is, where it is.
+fn clock_line(status: &Value) -> Option<String> {
+    let offset = status.get("clock_offset_seconds").and_then(Value::as_i64).filter(|offset| *offset != 0)?;
+    let direction = if offset > 0 { "behind" } else { "ahead of" };
+    Some(format!("the clock of this host is {} seconds {direction} AWS's", offset.unsigned_abs()))
 }
 
 fn for_people(status: &Value, colours: bool) -> String {
@@ -98,6 +112,9 @@ fn for_people(status: &Value, colours: bool) -> String {
         if !row.error.is_empty() {
             text.push_str(&format!("    {}\n", row.error));
         }
+    }
+    if let Some(clock) = clock_line(status) {
+        text.push_str(&format!("warning: {clock}; that is allowed for\n"));
     }
     let warnings = status.get("warnings").and_then(Value::as_array).into_iter().flatten();
     for warning in warnings.filter_map(Value::as_str) {

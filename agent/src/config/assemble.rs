@@ -51,7 +51,7 @@ impl Assembly<'_> {
             region,
             sts,
             imds: resolve_imds(section, self.environment)?,
-            publication: settings::publication(section, &self.accounts)?,
+            publication: settings::publication(section, &self.accounts, self.environment)?,
             refresh: settings::refresh(section)?,
             chain,
         })
@@ -97,7 +97,9 @@ fn check_partition(
     sts: &StsSettings,
 ) -> Result<(), ConfigError> {
     let Some(first) = chain.roles.first() else { return Ok(()) };
-    if region.is_none() && !matches!(chain.base, BaseSource::Ec2InstanceMetadata) {
+    let can_be_learnt = matches!(chain.base, BaseSource::Ec2InstanceMetadata);
+    // A custom endpoint is found without a region.
+    if region.is_none() && !can_be_learnt && sts.endpoint.custom_url().is_none() {
         return Err(section.error("role_arn", Problem::NoRegion));
     }
     for role in &chain.roles {

@@ -239,11 +239,30 @@ fn read_document(
             let text = "the file begins with a byte order mark, which the AWS CLI refuses".to_owned();
             warnings.push(Warning { location: Location::in_file(&file), text });
         }
-        let sections = ini::parse(bare).map_err(|error| {
+        let mut sections = ini::parse(bare).map_err(|error| {
             let location = Location { line: Some(error.line), ..Location::in_file(&file) };
             ConfigError::new(location, Problem::Syntax(error.problem))
         })?;
+        if kind == FileKind::Credentials {
+            forget_own_output(&document, &mut sections, &file, environment);
+        }
         document.add(sections, kind, &file, warnings)?;
     }
     Ok(document)
+}
+
+/// What the agent has merged into the credentials file is not taken as input: a chain that starts there would feed
+/// on itself.
+fn forget_own_output(
+    document: &Document,
+    sections: &mut [ini::Section],
+    file: &Path,
+    environment: &Environment,
+) {
+    for section in sections {
+        let profile = document.profile(&section.title);
+        if profile.is_some_and(|profile| settings::is_merged_into(profile, file, environment)) {
+            section.properties.retain(|property| !profile::STATIC_KEYS.contains(&property.key.as_str()));
+        }
+    }
 }

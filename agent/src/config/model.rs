@@ -100,6 +100,21 @@ pub struct Publication {
     /// `rolekeeper_credential_process`: the command written into the published `config` files instead of
     /// `rolekeeper print NAME`.
     pub credential_process: Option<String>,
+    /// `rolekeeper_credentials_file`, absolute: a file that others own too, which gets a section named like the
+    /// profile.
+    pub credentials_file: Option<PathBuf>,
+    /// `rolekeeper_write_mode`.
+    pub write_mode: WriteMode,
+}
+
+/// `rolekeeper_write_mode`: how a file is written that is a mount point.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WriteMode {
+    /// `rename`: not at all, because nothing can be renamed to it.
+    #[default]
+    Rename,
+    /// `in-place`: over its content, where a reader may see a part.
+    InPlace,
 }
 
 /// When a profile is refreshed.

@@ -14,6 +14,8 @@ pub struct Partition {
     pub dual_stack_suffix: &'static str,
     /// Its endpoints have certificates that no public authority has signed.
     pub is_isolated: bool,
+    /// The region of what belongs to no region.
+    pub implicit_region: &'static str,
 }
 
 const fn partition(
@@ -22,8 +24,9 @@ const fn partition(
     dns_suffix: &'static str,
     dual_stack_suffix: &'static str,
     is_isolated: bool,
+    implicit_region: &'static str,
 ) -> Partition {
-    Partition { name, prefixes, dns_suffix, dual_stack_suffix, is_isolated }
+    Partition { name, prefixes, dns_suffix, dual_stack_suffix, is_isolated, implicit_region }
 }
 
 const AWS: Partition = partition(
@@ -32,17 +35,18 @@ const AWS: Partition = partition(
     "amazonaws.com",
     "api.aws",
     false,
+    "us-east-1",
 );
 
 static PARTITIONS: [Partition; 8] = [
     AWS,
-    partition("aws-cn", &["cn"], "amazonaws.com.cn", "api.amazonwebservices.com.cn", false),
-    partition("aws-us-gov", &["us-gov"], "amazonaws.com", "api.aws", false),
-    partition("aws-eusc", &["eusc-de"], "amazonaws.eu", "api.amazonwebservices.eu", false),
-    partition("aws-iso", &["us-iso"], "c2s.ic.gov", "api.aws.ic.gov", true),
-    partition("aws-iso-b", &["us-isob"], "sc2s.sgov.gov", "api.aws.scloud", true),
-    partition("aws-iso-e", &["eu-isoe"], "cloud.adc-e.uk", "api.cloud-aws.adc-e.uk", true),
-    partition("aws-iso-f", &["us-isof"], "csp.hci.ic.gov", "api.aws.hci.ic.gov", true),
+    partition("aws-cn", &["cn"], "amazonaws.com.cn", "api.amazonwebservices.com.cn", false, "cn-northwest-1"),
+    partition("aws-us-gov", &["us-gov"], "amazonaws.com", "api.aws", false, "us-gov-west-1"),
+    partition("aws-eusc", &["eusc-de"], "amazonaws.eu", "api.amazonwebservices.eu", false, "eusc-de-east-1"),
+    partition("aws-iso", &["us-iso"], "c2s.ic.gov", "api.aws.ic.gov", true, "us-iso-east-1"),
+    partition("aws-iso-b", &["us-isob"], "sc2s.sgov.gov", "api.aws.scloud", true, "us-isob-east-1"),
+    partition("aws-iso-e", &["eu-isoe"], "cloud.adc-e.uk", "api.cloud-aws.adc-e.uk", true, "eu-isoe-west-1"),
+    partition("aws-iso-f", &["us-isof"], "csp.hci.ic.gov", "api.aws.hci.ic.gov", true, "us-isof-south-1"),
 ];
 
 impl Partition {

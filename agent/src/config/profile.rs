@@ -14,6 +14,9 @@ const ID: &str = "aws_access_key_id";
 const SECRET: &str = "aws_secret_access_key";
 const SESSION: &str = "aws_session_token";
 
+/// The keys that make static credentials.
+pub(crate) const STATIC_KEYS: [&str; 3] = [ID, SECRET, SESSION];
+
 /// Where the profile after this one is.
 enum Source<'a> {
     Itself,
@@ -172,7 +175,7 @@ fn static_keys(profile: &Section) -> Result<Option<BaseSource>, ConfigError> {
         (None, Some(_), _) => return half(SECRET, ID),
         (None, None, Some(_)) => return half(SESSION, ID),
     };
-    for key in [ID, SECRET, SESSION] {
+    for key in STATIC_KEYS {
         if part(key).is_some_and(|value| !value.bytes().all(|byte| byte.is_ascii_graphic())) {
             return Err(profile.error(key, Problem::MalformedKey(key)));
         }

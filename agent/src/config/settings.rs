@@ -1,6 +1,7 @@
 //! The agent's own keys: `[rolekeeper]` and the `rolekeeper_` keys that say how a profile is published and when it is
 //! refreshed. Knows nothing of credentials.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -8,10 +9,12 @@ use super::accounts::Accounts;
 use super::document::{Document, Section};
 use super::error::{ConfigError, Location};
 use super::keys::{KEYS, Reach, State};
-use super::model::{Publication, RefreshSettings};
+use super::model::{Publication, RefreshSettings, WriteMode};
 use super::problem::Problem;
 use super::values::{Setting, expand_home};
 use crate::environment::Environment;
+
+const CREDENTIALS_FILE: &str = "rolekeeper_credentials_file";
 
 /// What `[rolekeeper]` says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -101,7 +104,11 @@ pub(crate) fn publish(profile: &Section) -> Result<Option<bool>, ConfigError> {
 /// # Errors
 ///
 /// A value that its key does not allow, and accounts that do not exist or must not be used.
-pub(crate) fn publication(profile: &Section, accounts: &Accounts<'_>) -> Result<Publication, ConfigError> {
+pub(crate) fn publication(
+    profile: &Section,
+    accounts: &Accounts<'_>,
+    environment: &Environment,
+) -> Result<Publication, ConfigError> {
     let find = |key| Setting::of_profile(profile, key);
     let credential_process = find("rolekeeper_credential_process");
     if let Some(setting) = &credential_process
@@ -114,7 +121,53 @@ pub(crate) fn publication(profile: &Section, accounts: &Accounts<'_>) -> Result<
         group: find("rolekeeper_group").map(|setting| accounts.group(&setting)).transpose()?,
         mode: find("rolekeeper_mode").map_or(Ok(0o600), |setting| mode(&setting))?,
         credential_process: credential_process.map(|setting| setting.value.to_owned()),
+        credentials_file: credentials_file(profile, environment)?,
+        write_mode: find("rolekeeper_write_mode").map_or(Ok(WriteMode::Rename), |setting| {
+            match setting.value {
+                "rename" => Ok(WriteMode::Rename),
+                "in-place" => Ok(WriteMode::InPlace),
+                _ => Err(setting.error(
+                    "neither `rename` nor `in-place`",
+                    "write `rolekeeper_write_mode = in-place`, or leave it out",
+                )),
+            }
+        })?,
     })
+}
+
+/// The file that others own too and that `profile` is merged into.
+///
+/// # Errors
+///
+/// When it is no absolute name of a file, or one of the files that the profile comes from, or when the profile's name
+/// cannot be a section of such a file.
+fn credentials_file(profile: &Section, environment: &Environment) -> Result<Option<PathBuf>, ConfigError> {
+    let Some(setting) = Setting::of_profile(profile, CREDENTIALS_FILE) else { return Ok(None) };
+    let path = absolute(&setting, environment)?;
+    if setting.value.ends_with('/') || path.file_name().is_none() {
+        return Err(setting.error("a directory", "write the path of a file"));
+    }
+    if profile.file.as_deref() == Some(path.as_path())
+        || setting.place.file.as_deref() == Some(path.as_path())
+    {
+        return Err(setting.error("the configuration itself", "write the path of a credentials file"));
+    }
+    // botocore takes the keys of this one section for defaults of all the others.
+    if profile.name == "DEFAULT" {
+        return Err(setting.error(
+            "in a profile whose name means all profiles there",
+            "give the profile another name than `DEFAULT`",
+        ));
+    }
+    Ok(Some(path))
+}
+
+/// Whether the keys that `file` holds for `profile` are what the agent itself has merged there.
+pub(crate) fn is_merged_into(profile: &Section, file: &Path, environment: &Environment) -> bool {
+    let setting = Setting::of_profile(profile, CREDENTIALS_FILE);
+    let Some(target) = setting.and_then(|setting| absolute(&setting, environment).ok()) else { return false };
+    let same = |path: &Path| std::fs::metadata(path).map(|found| (found.dev(), found.ino()));
+    target == file || same(&target).is_ok_and(|one| same(file).is_ok_and(|other| one == other))
 }
 
 fn mode(setting: &Setting<'_>) -> Result<u32, ConfigError> {

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use log::{error, info};
 
-use self::batch::{Scene, Standings};
+use self::batch::{Scene, Standings, Start};
 use self::notify::Notifier;
 use self::signals::{Signals, Wake};
 use self::task::Task;
@@ -28,7 +28,7 @@ use crate::disposition::Disposition;
 use crate::environment::Environment;
 use crate::error::Error;
 use crate::refresh::{Facts, Outcome, Reuse, Standing};
-use crate::schedule::{Carried, Known, Now, Outcome as Verdict, Plan, ProfileIndex, Step};
+use crate::schedule::{Carried, Known, Outcome as Verdict, Plan, ProfileIndex, Step};
 
 /// How long the predecessor of this daemon may take to end.
 const PREDECESSOR: Duration = Duration::from_secs(5);
@@ -54,8 +54,8 @@ pub(crate) fn run(
     let signals = Signals::take_over().map_err(Error::Signals)?;
     let outside = Outside { signals, notifier: Notifier::new(environment) };
     let (config, facts) = load()?;
-    let clock_offset = time::Duration::ZERO;
-    let scene = Scene { config: Arc::new(config), facts, clock, seed, clock_offset };
+    let corrects_clock = environment.corrects_clock();
+    let scene = Scene { config: Arc::new(config), facts, clock, seed, anchor: None, corrects_clock };
     if let Some(mut daemon) = Daemon::start(scene, &outside)? {
         let (kept, place) = (daemon.generations.len(), daemon.scene.facts.output_dir.display());
         info!("keeping {kept} profiles in `{place}`");
@@ -127,15 +127,16 @@ struct Daemon {
 
 impl Daemon {
     /// `None` where it was told to end before it had begun.
-    fn start(scene: Scene, outside: &Outside) -> Result<Option<Self>, Error> {
+    fn start(mut scene: Scene, outside: &Outside) -> Result<Option<Self>, Error> {
         let own = scene.clone();
         let task = Task::start("start", move || own.take_over(PREDECESSOR)).map_err(Error::Thread)?;
         let (result, asked_to_reload) = match outside.attend(task, false)? {
             Attended::Ended(result, asked_to_reload) => (result, asked_to_reload),
             Attended::Stop => return Ok(None),
         };
-        let (lock, standings) = result.map_err(Error::Thread)??;
-        let now = now(&scene);
+        let Start { lock, standings, anchor } = result.map_err(Error::Thread)??;
+        scene.anchor = anchor;
+        let now = scene.now();
         let mut plan = Plan::new(scene.seed, &now);
         let mut verdicts = Verdicts::new(standings.len());
         let mut generations = Vec::with_capacity(standings.len());
@@ -143,7 +144,7 @@ impl Daemon {
             plan.add(known, &now);
             generations.push(generation);
             if let Known::Published { due, .. } = known
-                && due.is_none_or(|due| now.wall < due)
+                && due.is_none_or(|due| now.wall.saturating_add(now.offset) < due)
             {
                 verdicts.fresh(index);
             }
@@ -158,7 +159,7 @@ impl Daemon {
             let end = if std::mem::take(&mut self.asked_to_reload) {
                 self.reload(load, outside)?
             } else {
-                match self.plan.next(&now(&self.scene)) {
+                match self.plan.next(&self.scene.now()) {
                     Step::Refresh(profiles) => self.refresh(&profiles, outside)?,
                     Step::Wait(time) => {
                         let wake = outside.wait(time, None, self.is_ready)?;
@@ -207,8 +208,8 @@ impl Daemon {
         let mut outcomes = HashMap::new();
         let mut whole = String::new();
         match result {
-            Ok((report, clock_offset)) => {
-                self.scene.clock_offset = clock_offset;
+            Ok((report, anchor)) => {
+                self.scene.anchor = anchor;
                 match report {
                     Ok(report) => outcomes.extend(report),
                     Err(cause) => whole = Error::Output(cause).with_causes(),
@@ -216,7 +217,7 @@ impl Daemon {
             }
             Err(error) => whole = error.with_causes(),
         }
-        let now = now(&self.scene);
+        let now = self.scene.now();
         let config = Arc::clone(&self.scene.config);
         for index in profiles {
             let Some(managed) = config.profiles().get(index.0) else { continue };
@@ -306,12 +307,8 @@ impl Daemon {
             })
             .collect();
         self.verdicts.carry(&carried);
-        self.plan.reload(carried, &now(&scene));
+        self.plan.reload(carried, &scene.now());
         self.generations = standings.into_iter().map(|(_, generation)| generation).collect();
         self.scene = scene;
     }
-}
-
-fn now(scene: &Scene) -> Now {
-    Now { boot: scene.clock.since_boot(), wall: scene.clock.now(), offset: scene.clock_offset }
 }

@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{PermissionsExt as _, fchown};
+use std::os::unix::fs::{FileExt as _, PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 
 use log::debug;
@@ -20,9 +20,10 @@ use nix::unistd::{UnlinkatFlags, geteuid, unlinkat};
 use zeroize::Zeroizing;
 
 use super::error::{OutputError, Step};
+use super::mount;
 
 /// Temporaries carry this ending; nothing else that we write does.
-const TEMPORARY: &str = ".rolekeeper-tmp";
+pub(super) const TEMPORARY: &str = ".rolekeeper-tmp";
 /// Longer files are none of ours.
 const MAX_FILE: usize = 16 * 1024 * 1024;
 
@@ -35,11 +36,24 @@ pub struct Attributes {
     pub group: Option<u32>,
     /// The permission bits.
     pub mode: u32,
+    /// What happens to a file that is a mount point, which nothing can be renamed to.
+    pub on_mount_point: OnMountPoint,
 }
 
 impl Attributes {
     /// Readable by the agent's user alone.
-    pub const PRIVATE: Self = Self { owner: None, group: None, mode: 0o600 };
+    pub const PRIVATE: Self =
+        Self { owner: None, group: None, mode: 0o600, on_mount_point: OnMountPoint::Refuse };
+}
+
+/// What happens to a file that is a mount point of its own: a single file that was bind-mounted there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnMountPoint {
+    /// It is left alone, with an error.
+    #[default]
+    Refuse,
+    /// It is written in place, where a reader may see half of it.
+    WriteInPlace,
 }
 
 /// Whether a replaced file has to survive a power loss.
@@ -125,6 +139,37 @@ impl Directory {
         Ok(Self::new(openat(AT_FDCWD, path, flags, Mode::empty())?, path.to_owned(), false))
     }
 
+    /// Opens a directory that others use too, creating it, but not its parents, where it is missing. It may belong to
+    /// this user or to root: in anybody else's, its owner has to do the work.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be created or opened, or belongs to somebody else.
+    pub(super) fn open_shared(path: &Path) -> Result<Self, OutputError> {
+        match mkdirat(AT_FDCWD, path, Mode::from_bits_truncate(0o700)) {
+            // What stands in the way of creating it shows better when it is opened.
+            Ok(()) | Err(_) => {}
+        }
+        let failed = |cause: Errno| OutputError::io(Step::Open, path, cause.into());
+        let handle = open_directory(path).map_err(failed)?;
+        let found = fstat(&handle).map_err(failed)?;
+        let directory = Self::new(handle, path.to_owned(), false);
+        if found.st_uid != directory.us && found.st_uid != 0 {
+            return Err(OutputError::SomebodysDirectory { path: path.to_owned(), owner: found.st_uid });
+        }
+        Ok(directory)
+    }
+
+    /// The handle that everything goes through.
+    pub(super) fn handle(&self) -> &OwnedFd {
+        &self.handle
+    }
+
+    /// Remembers that [`Self::settle`] has something to bring to the disk.
+    pub(super) fn has_renamed(&self) {
+        self.has_unsynced_names.set(true);
+    }
+
     /// Opens the subdirectory `name`, creating it where it is missing, and gives it `mode`. What a crash left
     /// in it stays until [`Self::sweep`] is called, under the lock: before, it may be another process at work.
     ///
@@ -165,6 +210,41 @@ impl Directory {
     /// When it cannot be read, or is no regular file of a sane size.
     pub fn read(&self, name: &str) -> io::Result<Option<Zeroizing<Vec<u8>>>> {
         Ok(self.read_with_metadata(name)?.map(|(bytes, _)| bytes))
+    }
+
+    /// Writes `bytes` over the content of `name`, which is a mount point; a reader may see a part of them.
+    pub(super) fn write_in_place(
+        &self,
+        name: &str,
+        bytes: &[u8],
+        attributes: Attributes,
+    ) -> Result<(), OutputError> {
+        let path = self.path.join(name);
+        if attributes.on_mount_point == OnMountPoint::Refuse {
+            return Err(OutputError::MountPoint(path));
+        }
+        let failed = |step| {
+            let path = &path;
+            move |cause: io::Error| OutputError::io(step, path, cause)
+        };
+        let flags = OFlag::O_WRONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
+        let handle = openat(&self.handle, name, flags, Mode::empty())
+            .map_err(|cause| failed(Step::Open)(cause.into()))?;
+        let found = fstat(&handle).map_err(|cause| failed(Step::Open)(cause.into()))?;
+        if !is_regular(&found) {
+            return Err(OutputError::NotAFile(path));
+        }
+        let file = File::from(handle);
+        if !self.has_attributes(&found, attributes) {
+            fchown(&file, attributes.owner, attributes.group).map_err(failed(Step::ChangeOwner))?;
+            file.set_permissions(std::fs::Permissions::from_mode(attributes.mode))
+                .map_err(failed(Step::ChangeMode))?;
+        }
+        // Over the old bytes and not after a truncation: at no time is the file empty, and mostly it is not shorter.
+        file.write_all_at(bytes, 0).map_err(failed(Step::Write))?;
+        file.set_len(bytes.len() as u64).map_err(failed(Step::Write))?;
+        file.sync_all().map_err(failed(Step::Sync))?;
+        nix::unistd::close(OwnedFd::from(file)).map_err(|cause| failed(Step::Close)(cause.into()))
     }
 
     fn read_with_metadata(&self, name: &str) -> io::Result<Option<(Zeroizing<Vec<u8>>, FileStat)>> {
@@ -230,7 +310,11 @@ impl Directory {
             if let Err(leftover) = self.remove(&temporary) {
                 debug!("{leftover}");
             }
-            return Err(error);
+            if !mount::is_mount_point(&self.handle, name) {
+                return Err(error);
+            }
+            self.write_in_place(name, bytes, attributes)?;
+            return Ok(Replacement::Written);
         }
         if durability == Durability::Synced {
             self.has_unsynced_names.set(true);
@@ -238,7 +322,7 @@ impl Directory {
         Ok(Replacement::Written)
     }
 
-    fn write_temporary(
+    pub(super) fn write_temporary(
         &self,
         temporary: &str,
         bytes: &[u8],
@@ -301,7 +385,7 @@ impl Directory {
     }
 
     /// Takes back that nothing is in it: between creating it and holding the lock, another process had its turn.
-    pub fn is_in_use(&self) {
+    pub fn mark_in_use(&self) {
         self.is_new.set(false);
     }
 
@@ -405,7 +489,7 @@ impl Directory {
     }
 }
 
-fn is_regular(found: &FileStat) -> bool {
+pub(super) fn is_regular(found: &FileStat) -> bool {
     found.st_mode & 0o170_000 == 0o100_000
 }
 

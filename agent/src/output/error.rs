@@ -5,6 +5,9 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::shared_file::Refusal;
+use crate::config::trust::Untrusted;
+
 /// The step that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
@@ -64,6 +67,46 @@ pub enum OutputError {
     Locked(PathBuf),
     /// No directory is configured and none can be derived.
     NoDirectory,
+    /// The file is a mount point, which nothing can be renamed to.
+    MountPoint(PathBuf),
+    /// The file is a link, a directory or something else that is not a file.
+    NotAFile(PathBuf),
+    /// A file that others own too cannot be understood.
+    Refused {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        cause: Refusal,
+    },
+    /// A file that others own too was not empty before, and is.
+    Emptied(PathBuf),
+    /// A file that others own too changes all the time.
+    Unsteady(PathBuf),
+    /// The directory of a file that others own too belongs to a user whom this one cannot act for.
+    SomebodysDirectory {
+        /// The directory.
+        path: PathBuf,
+        /// Its owner.
+        owner: u32,
+    },
+    /// Root does not write where others can swap what it writes.
+    Untrusted {
+        /// The file.
+        path: PathBuf,
+        /// Who can change what.
+        untrusted: Untrusted,
+    },
+    /// The file that others own too is one of the agent's own.
+    OwnFile(PathBuf),
+    /// The process that acts for the owner of a directory did not do its work.
+    Helper {
+        /// The file.
+        path: PathBuf,
+        /// The owner.
+        owner: u32,
+        /// What it said, cleaned.
+        message: String,
+    },
 }
 
 impl OutputError {
@@ -101,6 +144,21 @@ impl OutputError {
                     .to_owned()
             }
             Self::Locked(_) => "another rolekeeper is busy; see which with `fuser` on that file".to_owned(),
+            Self::MountPoint(_) => {
+                "mount its directory instead of the single file, or write `rolekeeper_write_mode = in-place`"
+                    .to_owned()
+            }
+            Self::NotAFile(_) => "name the file itself, where it is a link".to_owned(),
+            Self::Refused { .. } => "mend the file; until then it stays as it is".to_owned(),
+            Self::Emptied(_) => {
+                "restore the file, or remove it where it was emptied on purpose; until then it stays as it is"
+                    .to_owned()
+            }
+            Self::Unsteady(_) => "see which program writes it all the time".to_owned(),
+            Self::SomebodysDirectory { .. } => "run as that user, or as root".to_owned(),
+            Self::Untrusted { untrusted, .. } => untrusted.advice(),
+            Self::OwnFile(_) => "name a file outside of the output directory".to_owned(),
+            Self::Helper { .. } => return None,
             Self::NoDirectory => {
                 "name one with --output-dir, or set XDG_RUNTIME_DIR or output_dir in [rolekeeper]".to_owned()
             }
@@ -139,6 +197,23 @@ impl fmt::Display for OutputError {
             }
             Self::Locked(path) => write!(f, "the lock `{}` was held for too long", path.display()),
             Self::NoDirectory => f.write_str("no directory to publish files in"),
+            Self::MountPoint(path) => write!(f, "`{}` is a mount point", path.display()),
+            Self::NotAFile(path) => write!(f, "`{}` is not a regular file", path.display()),
+            Self::Refused { path, .. } => write!(f, "`{}` is left as it is", path.display()),
+            Self::Emptied(path) => write!(f, "`{}` was not empty before, and is", path.display()),
+            Self::Unsteady(path) => write!(f, "`{}` changes all the time", path.display()),
+            Self::SomebodysDirectory { path, owner } => {
+                write!(f, "the directory `{}` belongs to user {owner}", path.display())
+            }
+            Self::Untrusted { path, untrusted } => {
+                write!(f, "`{}` is not written by root: {untrusted}", path.display())
+            }
+            Self::OwnFile(path) => {
+                write!(f, "`{}` is among the files that are replaced whole", path.display())
+            }
+            Self::Helper { path, owner, message } => {
+                write!(f, "cannot write `{}` as user {owner}: {message}", path.display())
+            }
         }
     }
 }
@@ -147,9 +222,19 @@ impl Error for OutputError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Io { cause, .. } => Some(cause),
-            Self::NotADirectory(_) | Self::ForeignDirectory { .. } | Self::Locked(_) | Self::NoDirectory => {
-                None
-            }
+            Self::Refused { cause, .. } => Some(cause),
+            Self::NotADirectory(_)
+            | Self::ForeignDirectory { .. }
+            | Self::Locked(_)
+            | Self::NoDirectory
+            | Self::MountPoint(_)
+            | Self::NotAFile(_)
+            | Self::Emptied(_)
+            | Self::Unsteady(_)
+            | Self::SomebodysDirectory { .. }
+            | Self::Untrusted { .. }
+            | Self::OwnFile(_)
+            | Self::Helper { .. } => None,
         }
     }
 }

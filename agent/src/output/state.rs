@@ -66,6 +66,17 @@ pub struct ReducedDuration {
     pub effective: u32,
 }
 
+/// What is remembered of the file of others that the credentials were merged into.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Merged {
+    /// The file.
+    pub path: String,
+    /// Which set of credentials.
+    pub generation: u64,
+    /// When those expire.
+    pub expiration: Option<OffsetDateTime>,
+}
+
 /// The record of one profile.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Record {
@@ -75,6 +86,8 @@ pub struct Record {
     pub config: String,
     /// The credentials that are published.
     pub published: Option<Published>,
+    /// The file of others that holds credentials of this profile, once it does.
+    pub merged: Option<Merged>,
     /// The failure of the last refresh, where it failed.
     pub failure: Option<Failure>,
     /// Durations that were reduced.
@@ -98,7 +111,7 @@ impl State {
     pub fn open(directory: Directory, fresh_key: &[u8]) -> Result<Self, OutputError> {
         let known = directory.read(KEY_FILE).ok().flatten();
         if known.is_some() {
-            directory.is_in_use();
+            directory.mark_in_use();
         }
         if let Some(key) = known.filter(|key| key.len() == KEY_LENGTH) {
             return Ok(Self { directory, key: key.to_vec() });
@@ -193,6 +206,7 @@ impl Record {
             "profile": self.profile,
             "config": self.config,
             "published": self.published.as_ref().map(Published::to_json),
+            "merged": self.merged.as_ref().map(Merged::to_json),
             "failure": self.failure.as_ref().map(Failure::to_json),
             "reduced": reduced,
         });
@@ -214,11 +228,16 @@ impl Record {
             Some(value) => Some(Failure::from_json(value.as_object()?)?),
             None => None,
         };
+        let merged = match part("merged") {
+            Some(value) => Some(Merged::from_json(value.as_object()?)?),
+            None => None,
+        };
         let reduced = record.get("reduced")?.as_array()?.iter();
         Some(Self {
             profile: text(record, "profile")?,
             config: text(record, "config")?,
             published,
+            merged,
             failure,
             reduced: reduced
                 .map(|entry| ReducedDuration::from_json(entry.as_object()?))
@@ -253,6 +272,24 @@ impl Published {
             due: optional_time(object, "due")?,
             access_key_id: text(object, "access_key_id")?,
             region: text(object, "region"),
+        })
+    }
+}
+
+impl Merged {
+    fn to_json(&self) -> Value {
+        json!({
+            "path": self.path,
+            "generation": self.generation,
+            "expiration": self.expiration.map(seconds),
+        })
+    }
+
+    fn from_json(object: &Map<String, Value>) -> Option<Self> {
+        Some(Self {
+            path: text(object, "path")?,
+            generation: object.get("generation")?.as_u64()?,
+            expiration: optional_time(object, "expiration")?,
         })
     }
 }

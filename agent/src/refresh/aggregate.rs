@@ -6,14 +6,16 @@ use std::borrow::Cow;
 use serde_json::{Map, Value, json};
 
 use super::{Entry, Keeper, is_shared};
+use crate::anchor::Anchor;
 use crate::config::model::{BaseSource, Profile};
 use crate::credentials::IssuedCredentials;
 use crate::output::OutputError;
-use crate::output::directory::{Attributes, Durability};
+use crate::output::directory::{Attributes, Directory, Durability};
 use crate::output::render::{Material, all_config, all_credentials, parse_process_json};
 use crate::output::state::Record;
 use crate::timestamp::{Rfc3339Seconds, between};
 
+const STATUS: &str = "status.json";
 /// The version of `status.json`.
 const STATUS_VERSION: u64 = 1;
 
@@ -23,7 +25,7 @@ impl Keeper<'_> {
         self.write_config(entries)?;
         let status = format!("{:#}\n", self.status(entries));
         let attributes = Attributes { mode: self.open_mode(), ..Attributes::PRIVATE };
-        self.top.replace("status.json", status.as_bytes(), attributes, Durability::Renamed)?;
+        self.top.replace(STATUS, status.as_bytes(), attributes, Durability::Renamed)?;
         self.top.settle()
     }
 
@@ -87,11 +89,18 @@ impl Keeper<'_> {
         json!({
             "version": STATUS_VERSION,
             "config": self.config_path(),
+            "anchor": self.host.anchor().as_ref().map(Anchor::to_json),
             "clock_offset_seconds": self.host.clock_offset().whole_seconds(),
             "profiles": profiles,
             "warnings": warnings,
         })
     }
+}
+
+/// What the last batch in `top` knew of the time; `None` where it knew nothing, or this user may not read it.
+#[must_use]
+pub fn last_anchor(top: &Directory) -> Option<Anchor> {
+    Anchor::in_status(&top.read(STATUS).ok()??)
 }
 
 fn add_configuration(entry: &mut Map<String, Value>, profile: &Profile) {
@@ -119,8 +128,17 @@ fn add_record(entry: &mut Map<String, Value>, record: &Record) {
         }
         if let Some(real) = published.real_expiration {
             add("real_expiration", seconds(real));
-            add("extended", "the instance metadata service handed out expired credentials".into());
+            add(
+                "extended",
+                "the instance metadata service has not renewed these credentials, which have expired or soon will; \
+                 the services decide"
+                    .into(),
+            );
         }
+    }
+    if let Some(merged) = &record.merged {
+        let expiration = merged.expiration.map_or(Value::Null, seconds);
+        add("credentials_file", json!({"path": merged.path, "expiration": expiration}));
     }
     let reduced: Vec<Value> = record
         .reduced

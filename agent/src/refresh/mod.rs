@@ -4,6 +4,8 @@
 mod aggregate;
 mod fetch;
 mod freshness;
+mod outage;
+mod shared;
 
 use std::collections::BTreeMap;
 use std::fs::TryLockError;
@@ -15,21 +17,23 @@ use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
 use crate::chain::{ChainError, Chains, Obtained};
-use crate::config::model::{Profile, Publication};
+use crate::config::model::{Profile, Publication, WriteMode};
 use crate::config::{Config, ManagedProfile};
 use crate::credentials::IssuedCredentials;
 use crate::error::Error;
 use crate::fingerprint::fingerprint;
 use crate::host::Host;
-use crate::output::directory::{Attributes, Directory};
+use crate::output::directory::{Attributes, Directory, OnMountPoint};
 use crate::output::names::file_name;
 use crate::output::profile_files::{self, keyed_digest};
 use crate::output::render::{ConfigEntry, Material, shell_word};
 use crate::output::state::{Failure, Published, Record, State};
 use crate::output::{OutputError, Step};
 use crate::schedule::{Fraction, Lifetime};
+use crate::source::imds::EXTENSION;
 use crate::timestamp::between;
 
+pub use self::aggregate::last_anchor;
 use self::fetch::{Job, fetch_all};
 pub use self::freshness::{Freshness, peek};
 
@@ -167,7 +171,8 @@ impl<'a> Keeper<'a> {
         let lock = lock(&state, LOCK_FILE, LOCK_DEADLINE, host)?;
         let state = State::open(state, &facts.fresh_key)?;
         if !state.directory().is_new() {
-            top.is_in_use();
+            top.mark_in_use();
+            host.adopt(last_anchor(&top));
         }
         top.sweep()?;
         state.directory().sweep()?;
@@ -187,15 +192,13 @@ impl<'a> Keeper<'a> {
             selected.iter().map(|selected| (selected.name, selected.reuse)).collect();
         let mut outcomes: Vec<Option<Result<Outcome, Error>>> = Vec::with_capacity(entries.len());
         let mut jobs = Vec::new();
-        for (index, entry) in entries.iter().enumerate() {
+        for (index, entry) in entries.iter_mut().enumerate() {
             outcomes.push(reuse.get(entry.managed.name.as_str()).and_then(
                 |reuse| match &entry.managed.outcome {
                     Err(error) => Some(Err(Error::Config(error.clone()))),
                     Ok(profile) => match self.kept(profile, &entry.record, *reuse) {
                         Some(standing) => {
-                            // A crash before the first rename leaves the old files fresh, and a temporary.
-                            let swept = self.profile_directory(profile).map_err(Error::Output);
-                            Some(swept.map(|_| Outcome::Kept(standing)))
+                            Some(self.keep(profile, &mut entry.record).map(|()| Outcome::Kept(standing)))
                         }
                         None => {
                             jobs.push(Job { index, profile, reduced: entry.record.reduced.clone() });
@@ -238,20 +241,21 @@ impl<'a> Keeper<'a> {
     }
 
     /// Brings the directory in line with the configuration without refreshing anything: sweeps what a crash left,
-    /// removes what is no longer managed, and writes the common files, where anything was published before.
+    /// and removes what is no longer managed, also from the common files.
     ///
     /// # Errors
     ///
     /// When a file cannot be written or removed.
     pub fn tidy(&self) -> Result<(), OutputError> {
-        if self.state.load_all()?.is_empty() {
-            return Ok(());
+        let entries: Vec<Entry<'a>> =
+            self.config.profiles().iter().map(|managed| self.entry(managed)).collect();
+        for entry in entries.iter().filter(|entry| entry.record.published.is_some()) {
+            if let Ok(profile) = &entry.managed.outcome {
+                self.profile_directory(profile)?;
+            }
         }
-        let usable = self.config.profiles().iter().filter_map(|managed| managed.outcome.as_ref().ok());
-        for profile in usable.filter(|profile| self.state.load(&profile.name).published.is_some()) {
-            self.profile_directory(profile)?;
-        }
-        self.refresh(&[]).map(drop)
+        // Only then: what a crash kept from being recorded is in the common files, and is obtained again in a moment.
+        if self.remove_unmanaged()? { self.write_common_files(&entries) } else { Ok(()) }
     }
 
     /// What is published for `profile` and matches it, with the time of its issue.
@@ -266,6 +270,13 @@ impl<'a> Keeper<'a> {
 
     fn entry(&self, managed: &'a ManagedProfile) -> Entry<'a> {
         Entry { managed, record: self.state.load(&managed.name), issued: None }
+    }
+
+    /// Looks after the files of a profile that is kept: the files of others, and what a crash before the first rename
+    /// left, which the old files say nothing of.
+    fn keep(&self, profile: &Profile, record: &mut Record) -> Result<(), Error> {
+        self.profile_directory(profile)?;
+        self.merge_kept(profile, record)
     }
 
     fn kept(&self, profile: &Profile, record: &Record, reuse: Reuse) -> Option<Standing> {
@@ -294,11 +305,18 @@ impl<'a> Keeper<'a> {
         obtained: Result<Obtained, ChainError>,
     ) -> Result<Outcome, Error> {
         let profile = entry.managed.outcome.as_ref().map_err(|error| Error::Config(error.clone()))?;
-        let obtained = obtained
-            .map_err(|cause| Error::Chain { profile: profile.name.clone(), cause: Box::new(cause) })?;
+        let wanted = fingerprint(self.state.key(), profile);
+        let obtained = match obtained {
+            Ok(obtained) => obtained,
+            Err(cause) => {
+                if cause.is_imds_outage() {
+                    self.extend_in_outage(profile, entry, wanted)?;
+                }
+                return Err(Error::Chain { profile: profile.name.clone(), cause: Box::new(cause) });
+            }
+        };
         let record = &mut entry.record;
         let generation = record.published.as_ref().map_or(0, |last| last.generation).saturating_add(1);
-        let wanted = fingerprint(self.state.key(), profile);
         let published = self.publish(profile, &obtained, wanted, generation)?;
         let standing = Standing::of(&published);
         record.published = Some(published);
@@ -306,7 +324,8 @@ impl<'a> Keeper<'a> {
         record.reduced = obtained.reduced;
         record.config = self.config_path();
         self.state.store(record)?;
-        entry.issued = Some(obtained.issued);
+        let issued = entry.issued.insert(obtained.issued);
+        self.merge(profile, issued, record)?;
         info!("profile `{}`: published, generation {generation}", profile.name);
         Ok(Outcome::Refreshed(standing))
     }
@@ -357,28 +376,38 @@ impl<'a> Keeper<'a> {
         });
         record.config = self.config_path();
         self.state.store(record)?;
-        let remaining = record.published.as_ref().and_then(|last| Some(between(now, last.expiration?)));
+        let last = record.published.as_ref();
+        let expiration = if let Error::Merge { cause, .. } = &error {
+            shared::expiration(record, cause)
+        } else {
+            last.and_then(|last| last.expiration)
+        };
+        // The random part of an extension is there to spread a fleet, and is no life.
+        let longest = last.and_then(|last| last.real_expiration).map_or(time::Duration::MAX, |_| EXTENSION);
+        let remaining = expiration.map(|expiration| between(now, expiration).min(longest));
         let margin = entry.managed.outcome.as_ref().map_or(Duration::ZERO, |profile| profile.refresh.margin);
         let margin = time::Duration::try_from(margin).unwrap_or_default();
         Ok(Outcome::Failed { error, remaining, margin })
     }
 
-    /// Files of profiles that left the configuration go away with them. Only profiles of this very configuration
+    /// Files of profiles that left the configuration go away with them; whether there were any. Only profiles of this very configuration
     /// file count: a run with another one must not take down what it does not know.
-    fn remove_unmanaged(&self) -> Result<(), OutputError> {
+    fn remove_unmanaged(&self) -> Result<bool, OutputError> {
         let path = self.config_path();
         if path.is_empty() || self.state.directory().is_new() {
-            return Ok(());
+            return Ok(false);
         }
+        let mut removed = false;
         for record in self.state.load_all()? {
             let managed = self.config.profiles().iter().any(|managed| managed.name == record.profile);
             if !managed && record.config == path {
                 info!("profile `{}` is no longer managed; its files are removed", record.profile);
                 self.profiles.remove_subdirectory(&file_name(&record.profile))?;
                 self.state.forget(&record.profile)?;
+                removed = true;
             }
         }
-        Ok(())
+        Ok(removed)
     }
 
     fn profile_directory(&self, profile: &Profile) -> Result<Directory, OutputError> {
@@ -423,7 +452,11 @@ fn is_shared(publication: &Publication) -> bool {
 }
 
 fn attributes(publication: &Publication) -> Attributes {
-    Attributes { owner: publication.owner, group: publication.group, mode: publication.mode }
+    let on_mount_point = match publication.write_mode {
+        WriteMode::Rename => OnMountPoint::Refuse,
+        WriteMode::InPlace => OnMountPoint::WriteInPlace,
+    };
+    Attributes { owner: publication.owner, group: publication.group, mode: publication.mode, on_mount_point }
 }
 
 /// Polls, because a blocking lock knows no deadline.

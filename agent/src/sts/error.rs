@@ -166,8 +166,13 @@ impl StsError {
         match self {
             Self::NoRegion => Some("write region = ... into the profile, or set AWS_REGION".to_owned()),
             Self::Service { error, endpoint, .. } => service_advice(error, endpoint),
+            Self::Unreachable { cause: TransportError::WrongClock { .. }, .. } => Some(
+                "set the clock of this host and start time synchronisation; a chain that starts at the instance \
+                 metadata service learns the time from it, unless AWS_DISABLE_CLOCK_SKEW_CORRECTION is set"
+                    .to_owned(),
+            ),
             Self::Unreachable { cause, .. } if cause.is_over_dates() => {
-                Some("set the clock of this host; if it is right, the server's certificate is not".to_owned())
+                Some("renew the server's certificate: AWS's time is known, and to set the clock would not help".to_owned())
             }
             Self::Unreachable { cause: TransportError::Tls(_), .. } => {
                 Some("check ca_bundle, and whether a proxy inspects TLS".to_owned())

@@ -17,7 +17,7 @@ use self::request::CONTENT_TYPE;
 use crate::config::endpoint::StsEndpoint;
 use crate::config::model::StsSettings;
 use crate::credentials::Credentials;
-use crate::host::Host;
+use crate::host::{Host, Teller};
 use crate::retry::Backoff;
 use crate::transport::{Channel, Method, Request, Response};
 
@@ -133,6 +133,7 @@ impl<'a> Sts<'a> {
             }
             Err(error) => return Err(error),
         };
+        let has_new_time = self.host.hear(&response, Teller::Sts { believed });
         if response.status == 200 {
             return match parse(&response.body) {
                 Ok(value) => Ok(Attempt::Done(value)),
@@ -148,7 +149,7 @@ impl<'a> Sts<'a> {
             ErrorClass::Throttled => {
                 Ok(Attempt::Transient { error, backoff: THROTTLED, retry_after: retry_after(&response) })
             }
-            ErrorClass::ClockSkew if self.host.learn_time(&response, believed) => Ok(Attempt::Skewed(error)),
+            ErrorClass::ClockSkew if has_new_time => Ok(Attempt::Skewed(error)),
             ErrorClass::ClockSkew
             | ErrorClass::StaleCredentials
             | ErrorClass::ChainedDuration
@@ -180,6 +181,7 @@ impl<'a> Sts<'a> {
             body: body.as_bytes(),
             connect_timeout: CONNECT_TIMEOUT,
             timeout: REQUEST_TIMEOUT.min(remaining),
+            told_time: self.host.told_time(),
         };
         self.host
             .transport

@@ -5,6 +5,11 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use time::OffsetDateTime;
+
+use super::verify::is_over_dates;
+use crate::timestamp::Rfc3339Seconds;
+
 /// How far an exchange had come when its time ran out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
@@ -28,6 +33,14 @@ pub enum TransportError {
     Refused,
     /// The TLS handshake failed.
     Tls(rustls::Error),
+    /// By this host's clock the peer's certificate has expired or is not yet valid, and no service has told a better
+    /// time: the clock is wrong, unless the certificate is.
+    WrongClock {
+        /// The time by this host's clock.
+        local: OffsetDateTime,
+        /// What TLS said.
+        cause: Box<rustls::Error>,
+    },
     /// The connection failed, or was cut.
     Io(io::Error),
     /// The reply is longer than the bound, in bytes, that stands beside it.
@@ -55,16 +68,10 @@ pub enum CaBundleProblem {
 }
 
 impl TransportError {
-    /// Whether the server's certificate was refused for its dates: expired or not valid yet, by this host's clock.
+    /// Whether the server's certificate was refused for its dates, although the time is known.
     #[must_use]
     pub fn is_over_dates(&self) -> bool {
-        use rustls::CertificateError::{Expired, ExpiredContext, NotValidYet, NotValidYetContext};
-        matches!(
-            self,
-            Self::Tls(rustls::Error::InvalidCertificate(
-                Expired | ExpiredContext { .. } | NotValidYet | NotValidYetContext { .. }
-            ))
-        )
+        matches!(self, Self::Tls(cause) if is_over_dates(cause))
     }
 
     /// Whether the same request may succeed a moment later.
@@ -72,7 +79,11 @@ impl TransportError {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Timeout(_) | Self::UnknownHost(_) | Self::Refused | Self::Io(_) | Self::Protocol(_) => true,
-            Self::Tls(_) | Self::TooLarge(_) | Self::BadUrl(_) | Self::CaBundle { .. } => false,
+            Self::Tls(_)
+            | Self::WrongClock { .. }
+            | Self::TooLarge(_)
+            | Self::BadUrl(_)
+            | Self::CaBundle { .. } => false,
         }
     }
 }
@@ -88,9 +99,15 @@ impl fmt::Display for TransportError {
             Self::UnknownHost(_) => f.write_str("the host name has no address"),
             Self::Refused => f.write_str("the connection was refused"),
             Self::Tls(_) if self.is_over_dates() => {
-                f.write_str("the server's certificate is not valid at this host's time")
+                f.write_str("the server's certificate is not valid at this host's time, nor at AWS's")
             }
             Self::Tls(_) => f.write_str("the TLS handshake failed"),
+            Self::WrongClock { local, .. } => write!(
+                f,
+                "the server's certificate is not valid at this host's time, `{}`: the clock of this host is wrong, \
+                 unless the certificate is",
+                Rfc3339Seconds(*local)
+            ),
             Self::Io(_) => f.write_str("the connection failed"),
             Self::TooLarge(bound) => write!(f, "the reply is longer than {bound} bytes"),
             Self::Protocol(reason) => write!(f, "the reply is not valid HTTP: {reason}"),
@@ -110,6 +127,7 @@ impl Error for TransportError {
         match self {
             Self::UnknownHost(Some(cause)) | Self::Io(cause) => Some(cause),
             Self::Tls(cause) => Some(cause),
+            Self::WrongClock { cause, .. } => Some(cause),
             Self::CaBundle { problem: CaBundleProblem::Unreadable(cause), .. } => Some(cause),
             Self::Timeout(_)
             | Self::UnknownHost(None)

@@ -5,8 +5,9 @@
 use std::collections::HashMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use time::OffsetDateTime;
 use ureq::http::Uri;
 use ureq::unversioned::transport::Connector;
 use ureq::{Agent, Timeout};
@@ -16,6 +17,7 @@ use super::error::{Phase, TransportError};
 use super::resolver::{CachingResolver, LookupFailed};
 use super::tcp::TcpConnector;
 use super::tls::{TlsConnector, client_config};
+use super::verify::{Times, is_over_dates};
 use super::{Channel, MAX_REPLY, Method, Request, Response, Transport};
 use crate::clock::Clock;
 
@@ -32,13 +34,14 @@ pub struct HttpTransport<'a> {
     clock: &'a dyn Clock,
     imds: OnceLock<Agent>,
     sts: Mutex<HashMap<Option<PathBuf>, Agent>>,
+    times: Arc<Times>,
 }
 
 impl<'a> HttpTransport<'a> {
     /// A transport without connections; each client is made when it is first used.
     #[must_use]
     pub fn new(clock: &'a dyn Clock) -> Self {
-        Self { clock, imds: OnceLock::new(), sts: Mutex::new(HashMap::new()) }
+        Self { clock, imds: OnceLock::new(), sts: Mutex::new(HashMap::new()), times: Arc::default() }
     }
 
     fn agent(&self, channel: Channel<'_>) -> Result<Agent, TransportError> {
@@ -54,7 +57,7 @@ impl<'a> HttpTransport<'a> {
         if let Some(agent) = agents.get(&key) {
             return Ok(agent.clone());
         }
-        let agent = tls_agent(ca_bundle)?;
+        let agent = tls_agent(ca_bundle, &self.times)?;
         agents.insert(key, agent.clone());
         Ok(agent)
     }
@@ -81,8 +84,8 @@ fn plain_agent() -> Agent {
     Agent::with_parts(settings(), TcpConnector, CachingResolver::default())
 }
 
-fn tls_agent(ca_bundle: Option<&Path>) -> Result<Agent, TransportError> {
-    let connector = TcpConnector.chain(TlsConnector(client_config(ca_bundle)?));
+fn tls_agent(ca_bundle: Option<&Path>, times: &Arc<Times>) -> Result<Agent, TransportError> {
+    let connector = TcpConnector.chain(TlsConnector(client_config(ca_bundle, times)?));
     Ok(Agent::with_parts(settings(), connector, CachingResolver::default()))
 }
 
@@ -91,13 +94,15 @@ impl Transport for HttpTransport<'_> {
         let agent = self.agent(request.channel)?;
         let uri: Uri = request.url.parse().map_err(|_| TransportError::BadUrl(request.url.to_owned()))?;
         let sent = self.clock.now();
+        self.times.set(sent, request.told_time);
         let started = self.clock.uptime();
         let answer = match request.method {
             Method::Get => run(agent.get(uri), request, |built| built.call()),
             Method::Post => run(agent.post(uri), request, |built| built.send(request.body)),
             Method::Put => run(agent.put(uri), request, |built| built.send(request.body)),
         };
-        let answer = answer.map_err(transport_error)?;
+        let has_told_time = request.told_time.is_some();
+        let answer = answer.map_err(|error| suspect_clock(transport_error(error), sent, has_told_time))?;
         let (parts, body) = answer.into_parts();
         let body = read_body(body)?;
         let round_trip = self.clock.uptime().saturating_sub(started);
@@ -159,6 +164,17 @@ fn transport_error(error: ureq::Error) -> TransportError {
         },
         other => TransportError::Protocol(other.to_string()),
     }
+}
+
+/// Names the clock where it is the likely culprit: a certificate out of its time, and nobody who knows the time.
+fn suspect_clock(error: TransportError, local: OffsetDateTime, has_told_time: bool) -> TransportError {
+    if let TransportError::Tls(cause) = error {
+        if !has_told_time && is_over_dates(&cause) {
+            return TransportError::WrongClock { local, cause: Box::new(cause) };
+        }
+        return TransportError::Tls(cause);
+    }
+    error
 }
 
 fn io_error(cause: std::io::Error) -> TransportError {

@@ -6,6 +6,7 @@ mod http;
 mod resolver;
 mod tcp;
 mod tls;
+mod verify;
 
 pub use error::{CaBundleProblem, Phase, TransportError};
 pub use http::HttpTransport;
@@ -17,9 +18,14 @@ use std::time::Duration;
 use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
+use crate::timestamp::{between, parse_http_date};
+
 /// The longest reply that is read, in bytes. The largest answer that the agent asks for, an STS reply with a
 /// session token of the permitted size, stays well below.
 pub const MAX_REPLY: u64 = 64 * 1024;
+
+/// After a longer round trip the `Date` of a reply says nothing about now.
+const LONGEST_ROUND_TRIP: Duration = Duration::from_secs(15 * 60);
 
 /// Which client carries a request; the clients share nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +67,9 @@ pub struct Request<'a> {
     pub connect_timeout: Duration,
     /// The longest time for the whole exchange, name lookup and body included.
     pub timeout: Duration,
+    /// The true time, where a service has told it. TLS looks at it only after a certificate was found expired or not
+    /// yet valid by this host's clock.
+    pub told_time: Option<OffsetDateTime>,
 }
 
 /// A whole reply.
@@ -83,6 +92,16 @@ impl Response {
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// How far the sender's time is ahead of this host's clock, by the SDKs' common rule: its `Date` less the middle
+    /// of the exchange. `None` where it does not say, where the reply comes from a cache, and after an exchange of
+    /// more than 15 minutes.
+    #[must_use]
+    pub fn clock_offset(&self) -> Option<time::Duration> {
+        let date = self.header("date").and_then(parse_http_date)?;
+        let is_current = self.header("age").is_none() && self.round_trip <= LONGEST_ROUND_TRIP;
+        is_current.then(|| between(self.midpoint, date))
     }
 
     /// The body as text, or `None` where it is not UTF-8.

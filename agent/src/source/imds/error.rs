@@ -56,6 +56,11 @@ pub enum ImdsError {
     },
 }
 
+/// Whether a status passes by itself.
+pub(super) fn is_transient(status: u16) -> bool {
+    status >= 500 || status == 429
+}
+
 impl ImdsError {
     /// What to do about it.
     #[must_use]
@@ -74,6 +79,20 @@ impl ImdsError {
             | Self::TokenRefused(_)
             | Self::Code { .. }
             | Self::BadReply { .. } => Disposition::Retry,
+        }
+    }
+
+    /// Whether the service gave no answer that anybody has decided on: what it handed out before may still be good.
+    #[must_use]
+    pub fn is_outage(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::BadReply { .. } => true,
+            Self::TokenRefused(status) | Self::Status { status, .. } => is_transient(*status),
+            Self::Disabled
+            | Self::Unauthorized
+            | Self::NoInstanceProfile
+            | Self::UnknownInstanceProfile(_)
+            | Self::Code { .. } => false,
         }
     }
 

@@ -28,7 +28,7 @@ const REGION: &str = "/latest/meta-data/placement/region";
 
 /// Expired credentials are offered for this much longer: more than the 15 minutes below which botocore calls
 /// them expiring. A random part of [`EXTENSION_JITTER`] is added, so that a fleet does not come back at once.
-const EXTENSION: Duration = Duration::from_secs(15 * 60);
+pub const EXTENSION: time::Duration = time::Duration::minutes(15);
 const EXTENSION_JITTER: Duration = Duration::from_secs(8 * 60);
 
 /// One conversation with the instance metadata service: one session token, one deadline.
@@ -139,8 +139,7 @@ impl<'a> Imds<'a> {
     fn extend_if_expired(&self, issued: &mut IssuedCredentials) -> Option<OffsetDateTime> {
         let now = self.host.true_time();
         let real = issued.expiration.filter(|expiration| *expiration <= now)?;
-        let extension = EXTENSION.saturating_add(self.host.jitter.duration_up_to(EXTENSION_JITTER));
-        let advertised = now.saturating_add(time::Duration::try_from(extension).unwrap_or_default());
+        let advertised = extended_expiration(self.host);
         warn!(
             "the instance metadata service handed out credentials that expired at {}; \
              they are published as valid until {}, and the service decides",
@@ -150,4 +149,12 @@ impl<'a> Imds<'a> {
         issued.expiration = Some(advertised);
         Some(real)
     }
+}
+
+/// The expiration that is advertised for credentials that IMDS should have renewed and has not.
+#[must_use]
+pub fn extended_expiration(host: &Host<'_>) -> OffsetDateTime {
+    let random = host.jitter.duration_up_to(EXTENSION_JITTER);
+    let extension = EXTENSION.saturating_add(random.try_into().unwrap_or_default());
+    host.true_time().saturating_add(extension)
 }

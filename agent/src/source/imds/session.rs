@@ -7,9 +7,9 @@ use std::time::Duration;
 use log::debug;
 use zeroize::Zeroizing;
 
-use super::error::ImdsError;
+use super::error::{ImdsError, is_transient};
 use crate::config::url::Url;
-use crate::host::Host;
+use crate::host::{Host, Teller};
 use crate::retry::Backoff;
 use crate::transport::{Channel, Method, Request, Response};
 
@@ -43,6 +43,9 @@ pub(super) struct Session<'a> {
     endpoint: &'a str,
     host: &'a Host<'a>,
     deadline: Duration,
+    /// Whether nobody but this host, its hypervisor or its own link can answer at the endpoint: plain HTTP from
+    /// further away is not believed about the time, because the time decides which certificates are valid.
+    is_on_own_link: bool,
     token: RefCell<Option<SessionToken>>,
 }
 
@@ -61,7 +64,8 @@ enum Attempt<T> {
 impl<'a> Session<'a> {
     pub(super) fn new(endpoint: &'a str, host: &'a Host<'a>) -> Self {
         let deadline = host.clock.uptime().saturating_add(TOTAL);
-        Self { endpoint, host, deadline, token: RefCell::new(None) }
+        let is_on_own_link = Url::parse(endpoint).is_some_and(|url| url.is_on_own_link());
+        Self { endpoint, host, deadline, is_on_own_link, token: RefCell::new(None) }
     }
 
     /// Fetches `path` and reads it with `parse`; `None` is a 404. A body that does not parse is asked for
@@ -154,15 +158,15 @@ impl<'a> Session<'a> {
             body: &[],
             connect_timeout: CONNECT_TIMEOUT,
             timeout: REQUEST_TIMEOUT.min(remaining),
+            told_time: None,
         };
         let response = self.host.transport.send(&request).map_err(|cause| ImdsError::Unreachable {
             endpoint: self.endpoint.to_owned(),
             fetching_token: method == Method::Put,
             cause,
         })?;
-        // From further away the time would be anybody's.
-        if Url::parse(self.endpoint).is_some_and(|url| url.is_on_link()) {
-            self.host.learn_time(&response, self.host.clock_offset());
+        if self.is_on_own_link {
+            self.host.hear(&response, Teller::Imds);
         }
         Ok(response)
     }
@@ -186,10 +190,6 @@ impl<'a> Session<'a> {
             number = number.saturating_add(1);
         }
     }
-}
-
-fn is_transient(status: u16) -> bool {
-    status >= 500 || status == 429
 }
 
 /// A session token is opaque, but it has to travel in a header.

@@ -1,0 +1,136 @@
+//! At which time a server's certificate has to be valid: by this host's clock, and only where that fails for
+//! validity, at the time that a service has told. Everything else about a certificate is left to rustls.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::time_provider::TimeProvider;
+use rustls::{CertificateError, DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureScheme};
+use time::OffsetDateTime;
+
+use super::error::TransportError;
+
+/// When these sources were written, 2026-11-01, in seconds since 1970. No later clock than the builder's is needed to
+/// know that much, so that the same sources give the same binary.
+const SOURCES_DATE: u64 = 1_793_491_200;
+/// The time of the build, in the variable of reproducible builds: the date of the commit, as packaging sets it.
+const BUILD_DATE: Option<&str> = option_env!("SOURCE_DATE_EPOCH");
+
+/// The times of the request that is being sent, in seconds since 1970. Requests on several threads at once have the
+/// same ones but for the length of a request.
+#[derive(Debug, Default)]
+pub(super) struct Times {
+    local: AtomicU64,
+    /// Zero where nobody told.
+    told: AtomicU64,
+}
+
+impl Times {
+    pub(super) fn set(&self, local: OffsetDateTime, told: Option<OffsetDateTime>) {
+        let seconds = |at: OffsetDateTime| u64::try_from(at.unix_timestamp()).unwrap_or(0);
+        self.local.store(seconds(local), Ordering::Relaxed);
+        // What was told is not unlearnt by a request that was prepared before that.
+        if let Some(told) = told {
+            self.told.store(seconds(told), Ordering::Relaxed);
+        }
+    }
+
+    /// The told time, but never one before this program was built: that is wrong for certain, and would let whoever
+    /// tells it revive certificates that have expired, and leaked, long ago.
+    fn corrected(&self) -> Option<UnixTime> {
+        let told = self.told.load(Ordering::Relaxed);
+        (told != 0).then(|| at(told.max(build_date())))
+    }
+}
+
+impl TimeProvider for Times {
+    fn current_time(&self) -> Option<UnixTime> {
+        Some(at(self.local.load(Ordering::Relaxed)))
+    }
+}
+
+fn at(seconds: u64) -> UnixTime {
+    UnixTime::since_unix_epoch(Duration::from_secs(seconds))
+}
+
+/// Some builders set the variable to a constant of long ago.
+fn build_date() -> u64 {
+    BUILD_DATE.and_then(|seconds| seconds.trim().parse().ok()).unwrap_or(0).max(SOURCES_DATE)
+}
+
+/// Whether a certificate was refused for nothing but its dates: expired, or not valid yet.
+pub(super) fn is_over_dates(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::InvalidCertificate(
+            CertificateError::Expired
+                | CertificateError::ExpiredContext { .. }
+                | CertificateError::NotValidYet
+                | CertificateError::NotValidYetContext { .. }
+        )
+    )
+}
+
+/// rustls' own verifier, asked a second time where the first answer was about the time and a better time is known.
+#[derive(Debug)]
+pub(super) struct Verifier {
+    inner: Arc<WebPkiServerVerifier>,
+    times: Arc<Times>,
+}
+
+impl Verifier {
+    pub(super) fn new(
+        roots: RootCertStore,
+        provider: &Arc<CryptoProvider>,
+        times: Arc<Times>,
+    ) -> Result<Self, TransportError> {
+        let builder = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
+        let failed = |cause| TransportError::Tls(Error::Other(OtherError(Arc::new(cause))));
+        Ok(Self { inner: builder.build().map_err(failed)?, times })
+    }
+}
+
+impl ServerCertVerifier for Verifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let verify =
+            |time| self.inner.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, time);
+        match (verify(now), self.times.corrected()) {
+            (Err(error), Some(corrected)) if is_over_dates(&error) => verify(corrected),
+            (verdict, _) => verdict,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.inner.verify_tls12_signature(message, certificate, signed)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.inner.verify_tls13_signature(message, certificate, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.inner.supported_verify_schemes()
+    }
+}
