@@ -186,8 +186,7 @@ impl<'a> Keeper<'a> {
     ///
     /// When the common files cannot be written; what becomes of a single profile is in the report.
     pub fn refresh(&self, selected: &[Selected<'_>]) -> Result<Report, OutputError> {
-        let mut entries: Vec<Entry<'a>> =
-            self.config.profiles().iter().map(|managed| self.entry(managed)).collect();
+        let mut entries = self.entries()?;
         let reuse: BTreeMap<&str, Reuse> =
             selected.iter().map(|selected| (selected.name, selected.reuse)).collect();
         let mut outcomes: Vec<Option<Result<Outcome, Error>>> = Vec::with_capacity(entries.len());
@@ -247,8 +246,7 @@ impl<'a> Keeper<'a> {
     ///
     /// When a file cannot be written or removed.
     pub fn tidy(&self) -> Result<(), OutputError> {
-        let entries: Vec<Entry<'a>> =
-            self.config.profiles().iter().map(|managed| self.entry(managed)).collect();
+        let entries = self.entries()?;
         for entry in entries.iter().filter(|entry| entry.record.published.is_some()) {
             if let Ok(profile) = &entry.managed.outcome {
                 self.profile_directory(profile)?;
@@ -268,8 +266,11 @@ impl<'a> Keeper<'a> {
         Some((published.issued, Standing::of(published)))
     }
 
-    fn entry(&self, managed: &'a ManagedProfile) -> Entry<'a> {
-        Entry { managed, record: self.state.load(&managed.name), issued: None }
+    fn entries(&self) -> Result<Vec<Entry<'a>>, OutputError> {
+        let entry = |managed: &'a ManagedProfile| {
+            Ok(Entry { managed, record: self.state.try_load(&managed.name)?, issued: None })
+        };
+        self.config.profiles().iter().map(entry).collect()
     }
 
     /// Looks after the files of a profile that is kept: the files of others, and what a crash before the first rename
