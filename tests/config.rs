@@ -323,6 +323,12 @@ mod cases {
         if publication.write_mode == WriteMode::InPlace {
             out.push_str(" in place");
         }
+        if !profile.sts_fallback_regions.is_empty() {
+            write!(out, " | fallback={}", profile.sts_fallback_regions.join(",")).unwrap();
+        }
+        if let Some(hook) = &profile.on_rotate {
+            write!(out, " | hook={:?} {}s", hook.words, hook.timeout.as_secs()).unwrap();
+        }
         let refresh = &profile.refresh;
         if (refresh.after_percent, refresh.margin.as_secs()) != (50, 1200) {
             write!(out, " | refresh={}% margin={}", refresh.after_percent, refresh.margin.as_secs()).unwrap();

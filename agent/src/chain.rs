@@ -17,7 +17,7 @@ use crate::disposition::Disposition;
 use crate::host::Host;
 use crate::output::state::ReducedDuration;
 use crate::source::imds::{Imds, ImdsError, InstanceCredentials, InstanceIdentity};
-use crate::sts::{AssumeRole, ErrorClass, Sts, StsError};
+use crate::sts::{self, AssumeRole, ErrorClass, Sts, StsError};
 
 /// What a role grants to another role at most, and what is asked for where nothing is configured.
 const ONE_HOUR: u32 = 3600;
@@ -35,6 +35,8 @@ pub struct Obtained {
     pub real_expiration: Option<OffsetDateTime>,
     /// Durations that STS did not grant.
     pub reduced: Vec<ReducedDuration>,
+    /// The region whose STS gave them, where it is one of the fallback regions.
+    pub fallback_region: Option<String>,
 }
 
 /// Why a chain gave nothing.
@@ -115,28 +117,40 @@ impl<'a> Chains<'a> {
         let region = self.region(profile)?;
         let mut at = self.host.true_time();
         let mut reduced = Vec::new();
+        let mut fallback_region: Option<String> = None;
         for role in &profile.chain.roles {
             let failed = |cause| ChainError::Role { role_arn: role.role_arn.clone(), cause };
-            let region = sts_region(profile, role, region.as_deref()).map_err(failed)?;
-            let sts = Sts::new(&profile.sts, region, self.host).map_err(failed)?;
-            if locked(&self.silent).contains(sts.url()) {
-                return Err(failed(StsError::StillSilent { endpoint: sts.url().to_owned() }));
-            }
+            // The next hop begins where this one was answered.
+            let region = match fallback_region.as_deref() {
+                Some(region) => region,
+                None => sts_region(profile, role, region.as_deref()).map_err(failed)?,
+            };
             let session_name = self.session_name(profile, role)?;
-            let started = self.host.clock.uptime();
-            let assumed = assume(&sts, role, &session_name, &issued, known_reduced);
-            if matches!(assumed, Err(StsError::Unreachable { .. })) {
-                locked(&self.silent).insert(sts.url().to_owned());
+            let (assumed, answered) = sts::somewhere(region, &profile.sts_fallback_regions, |region| {
+                let sts = Sts::new(&profile.sts, region, self.host)?;
+                if locked(&self.silent).contains(sts.url()) {
+                    return Err(StsError::StillSilent { endpoint: sts.url().to_owned() });
+                }
+                let started = self.host.clock.uptime();
+                let assumed = assume(&sts, role, &session_name, &issued, known_reduced);
+                if matches!(assumed, Err(StsError::Unreachable { .. })) {
+                    locked(&self.silent).insert(sts.url().to_owned());
+                }
+                // The time before the call, as it is known after it: the call may have told the time.
+                let taken = self.host.clock.uptime().saturating_sub(started);
+                at = self.host.true_time().saturating_sub(taken.try_into().unwrap_or_default());
+                assumed
+            })
+            .map_err(failed)?;
+            let (next, reduction) = assumed;
+            if answered != region {
+                fallback_region = Some(answered.to_owned());
             }
-            let (next, reduction) = assumed.map_err(failed)?;
-            // The time before the call, as it is known after it: the call may have told the time.
-            let taken = self.host.clock.uptime().saturating_sub(started);
-            at = self.host.true_time().saturating_sub(taken.try_into().unwrap_or_default());
             issued = next;
             reduced.extend(reduction);
         }
         let real_expiration = real_expiration.filter(|_| profile.chain.roles.is_empty());
-        Ok(Obtained { issued, at, region, real_expiration, reduced })
+        Ok(Obtained { issued, at, region, real_expiration, reduced, fallback_region })
     }
 
     fn base(&self, profile: &Profile) -> Result<(IssuedCredentials, Option<OffsetDateTime>), ChainError> {

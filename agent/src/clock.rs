@@ -7,6 +7,8 @@ use std::io::Read as _;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use nix::fcntl::{AT_FDCWD, OFlag, openat};
+use nix::sys::stat::Mode;
 use nix::time::{ClockId, clock_gettime};
 use time::OffsetDateTime;
 
@@ -73,10 +75,12 @@ impl Clock for SystemClock {
     }
 }
 
-/// A UUID as text and nothing else, so one read is enough.
+/// A UUID as text and nothing else, so one read is enough. Opened by `openat`, which in musl takes one system call, and
+/// `open` two.
 fn read_boot_id() -> Option<String> {
     const UUID: usize = 36;
     let mut text = [0; UUID];
-    File::open(BOOT_ID).ok()?.read_exact(&mut text).ok()?;
+    let opened = openat(AT_FDCWD, BOOT_ID, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty());
+    File::from(opened.ok()?).read_exact(&mut text).ok()?;
     String::from_utf8(text.to_vec()).ok()
 }

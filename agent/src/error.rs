@@ -8,6 +8,7 @@ use crate::chain::ChainError;
 use crate::cli::UsageError;
 use crate::config::ConfigError;
 use crate::disposition::Disposition;
+use crate::hook::HookError;
 use crate::output::OutputError;
 
 /// Exit codes after sysexits.h; the ones that the agent uses.
@@ -93,6 +94,15 @@ pub enum Error {
         /// Why.
         cause: std::io::Error,
     },
+    /// The hook of a profile failed; what was published stays.
+    Hook {
+        /// The profile.
+        profile: String,
+        /// How often it has failed in a row.
+        attempts: u64,
+        /// Why.
+        cause: HookError,
+    },
     /// Standard output cannot be written.
     Stdout(std::io::Error),
     /// Signals cannot be waited for.
@@ -122,6 +132,7 @@ impl Error {
                 exit_code::COMMAND_NOT_FOUND
             }
             Self::Execute { .. } => exit_code::CANNOT_EXECUTE,
+            Self::Hook { .. } => exit_code::TEMPORARY,
             Self::Stdout(_) => exit_code::CANNOT_CREATE,
             Self::Signals(_) | Self::Thread(_) => exit_code::SOFTWARE,
             Self::OutputMoved { .. } => exit_code::CONFIGURATION,
@@ -137,7 +148,8 @@ impl Error {
             | Self::Merge { .. }
             | Self::Stdout(_)
             | Self::Execute { .. }
-            | Self::Thread(_) => Disposition::Local,
+            | Self::Thread(_)
+            | Self::Hook { .. } => Disposition::Local,
             Self::Usage(_) | Self::Config(_) | Self::NoProfile { .. } | Self::OutputMoved { .. } => {
                 Disposition::Misconfigured
             }
@@ -161,6 +173,7 @@ impl Error {
                 Some("run `rolekeeper refresh` first, or name the directory with --output-dir".to_owned())
             }
             Self::OutputMoved { .. } => Some("restart the daemon to move its files".to_owned()),
+            Self::Hook { .. } => Some("the credentials are published; the hook is tried again".to_owned()),
             Self::Usage(_)
             | Self::NothingPublished { .. }
             | Self::Execute { .. }
@@ -197,6 +210,9 @@ impl fmt::Display for Error {
             }
             Self::NoStatus => f.write_str("no refresh has left a status"),
             Self::Execute { command, .. } => write!(f, "cannot run `{command}`"),
+            Self::Hook { profile, attempts, .. } => {
+                write!(f, "profile `{profile}`: the hook has failed, attempt {attempts}")
+            }
             Self::Stdout(_) => f.write_str("cannot write to standard output"),
             Self::Signals(_) => f.write_str("cannot wait for signals"),
             Self::Thread(_) => f.write_str("cannot work on a thread"),
@@ -214,6 +230,7 @@ impl StdError for Error {
             Self::Config(cause) => cause.source(),
             Self::Output(cause) => cause.source(),
             Self::Chain { cause, .. } => Some(cause.as_ref()),
+            Self::Hook { cause, .. } => Some(cause),
             Self::Merge { cause, .. } => Some(cause),
             Self::Execute { cause, .. }
             | Self::Stdout(cause)

@@ -13,6 +13,7 @@ pub mod encode;
 pub mod environment;
 pub mod error;
 pub mod fingerprint;
+pub mod hook;
 pub mod host;
 pub mod json;
 pub mod logging;

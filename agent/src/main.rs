@@ -11,6 +11,7 @@ use rolekeeper::clock::SystemClock;
 use rolekeeper::command::{self, Process};
 use rolekeeper::environment::Environment;
 use rolekeeper::error::Error;
+use rolekeeper::hook;
 use rolekeeper::host::Host;
 use rolekeeper::logging;
 use rolekeeper::output::helper;
@@ -24,6 +25,10 @@ fn main() -> ExitCode {
         Ok(Action::Help(command)) => say(&cli::help(command)),
         Ok(Action::Version) => say(concat!("rolekeeper ", env!("CARGO_PKG_VERSION"), "\n")),
         Ok(Action::Run(invocation)) => run(&invocation),
+        Ok(Action::StartHook(words)) => {
+            let (command, cause) = hook::become_command(&words);
+            Err(Error::Execute { command, cause })
+        }
         Err(error) => Err(Error::Usage(error)),
     };
     ExitCode::from(outcome.unwrap_or_else(|error| {

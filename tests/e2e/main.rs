@@ -13,6 +13,8 @@ mod crash;
 #[cfg(test)]
 mod daemon;
 #[cfg(test)]
+mod hook;
+#[cfg(test)]
 mod host;
 #[cfg(test)]
 mod hostile;

@@ -388,11 +388,17 @@ fn uptime() -> f64 {
     read(Path::new("/proc/uptime")).split(' ').next().unwrap().parse().unwrap()
 }
 
-/// Runs `rolekeeper refresh` in a mount namespace where `real` is mounted on `target`.
-fn refresh_with_mount(world: &World, real: &Path, target: &Path, options: &str) -> Run {
+/// The directory of the mount point is as it was.
+const WRITABLE: &str = "true";
+/// It is read-only, as in a container whose one writable file is mounted from outside.
+const READ_ONLY: &str =
+    "d=$(dirname \"$2\") && mount --bind \"$d\" \"$d\" && mount -o remount,bind,ro \"$d\"";
+
+/// Runs `rolekeeper refresh` in a mount namespace where `real` is mounted on `target`, after the script `before`.
+fn refresh_with_mount(world: &World, real: &Path, target: &Path, before: &str) -> Run {
     let plain = world.command(&["refresh", "--force"]);
     let mut command = std::process::Command::new("unshare");
-    let mount = format!("mount --bind {options} \"$1\" \"$2\" && shift 2 && exec \"$@\"");
+    let mount = format!("{before} && mount --bind \"$1\" \"$2\" && shift 2 && exec \"$@\"");
     command.args(["-m", "sh", "-c", &mount, "sh"]).arg(real).arg(target).arg(plain.get_program());
     command.args(plain.get_args()).env_clear().env("PATH", "/usr/bin:/bin:/usr/sbin:/sbin");
     command.envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
@@ -415,12 +421,16 @@ fn a_mount_point_is_refused_or_written_in_place() {
     write(&file, "");
     write(&real, "[other]\nk = v\n");
     let inode = fs::metadata(&real).unwrap().ino();
-    let refused = refresh_with_mount(&world, &real, &file, "");
+    let refused = refresh_with_mount(&world, &real, &file, WRITABLE);
     refused.assert_failure(73, &["is a mount point", "rolekeeper_write_mode = in-place"]);
     assert_eq!(read(&real), "[other]\nk = v\n");
     let config = read(&world.directory.join("config"));
     world.write("config", format!("{config}rolekeeper_write_mode = in-place\n"));
-    refresh_with_mount(&world, &real, &file, "").assert_silent_success();
+    refresh_with_mount(&world, &real, &file, WRITABLE).assert_silent_success();
+    assert_eq!(read(&real), format!("[other]\nk = v\n\n{}", section(&world)));
+    assert_eq!(fs::metadata(&real).unwrap().ino(), inode);
+    // Nor does its directory have to be writable.
+    refresh_with_mount(&world, &real, &file, READ_ONLY).assert_silent_success();
     assert_eq!(read(&real), format!("[other]\nk = v\n\n{}", section(&world)));
     assert_eq!(fs::metadata(&real).unwrap().ino(), inode);
     // Where it is no mount point, nothing is written in place.
@@ -430,12 +440,12 @@ fn a_mount_point_is_refused_or_written_in_place() {
     assert_ne!(fs::metadata(&file).unwrap().ino(), before);
     // The same for the agent's own files.
     let own = world.out().join("profiles").join(NAME).join("credentials");
-    refresh_with_mount(&world, &real, &own, "").assert_silent_success();
+    refresh_with_mount(&world, &real, &own, WRITABLE).assert_silent_success();
     let mut text = String::new();
     fs::File::open(&real).unwrap().read_to_string(&mut text).unwrap();
     assert!(text.starts_with("# Published by rolekeeper") && text.contains(&format!("[{NAME}]")), "{text}");
     world.write("config", config);
-    refresh_with_mount(&world, &real, &own, "");
+    refresh_with_mount(&world, &real, &own, WRITABLE);
     let status = world.run(&["status", "--json"]).stdout;
     assert!(status.contains("is a mount point") && status.contains("mount its directory"), "{status}");
     assert_eq!(read(&real), text);

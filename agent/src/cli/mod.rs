@@ -14,6 +14,7 @@ use std::time::Duration;
 use lexopt::{Arg, ValueExt as _};
 
 use crate::config::CommandLineProfile;
+use crate::hook::START;
 use crate::output::render::Format;
 
 const DEFAULT_MIN_LIFE: Duration = Duration::from_secs(15 * 60);
@@ -29,6 +30,8 @@ pub enum Action {
     Version,
     /// Carry out a command.
     Run(Box<Invocation>),
+    /// Become a hook: what the agent says to itself.
+    StartHook(Vec<OsString>),
 }
 
 /// A command with what applies to all of them.
@@ -115,6 +118,10 @@ impl From<lexopt::Error> for UsageError {
 /// What is wrong with them.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Action, UsageError> {
     let mut arguments: Vec<OsString> = arguments.into_iter().collect();
+    if arguments.first().is_some_and(|word| word == START) {
+        arguments.remove(0);
+        return Ok(Action::StartHook(arguments));
+    }
     let trailing = arguments.iter().position(|argument| argument == "--").map(|at| {
         let mut trailing = arguments.split_off(at);
         trailing.remove(0);

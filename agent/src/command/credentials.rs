@@ -14,7 +14,7 @@ use crate::output::directory::Directory;
 use crate::output::names::file_name;
 use crate::output::profile_files;
 use crate::output::render::parse_process_json;
-use crate::refresh::{Keeper, Outcome, PublishedDocument, Reuse, Selected, peek};
+use crate::refresh::{Keeper, Outcome, PublishedDocument, Reuse, Selected, peek, run_hooks};
 
 /// Credentials with the region that belongs to them.
 #[derive(Debug)]
@@ -82,10 +82,16 @@ fn as_agent(context: &Context<'_>, config: &Config, name: &str, reuse: Reuse) ->
         }
         warn!("{}; the published credentials are still valid", error.with_causes());
     }
-    keeper.published(name).and_then(found).ok_or_else(|| {
+    let published = keeper.published(name).and_then(found).ok_or_else(|| {
         let reason = "what was published is gone".to_owned();
         Refusal::Failed(Error::NothingPublished { profile: name.to_owned(), reason })
-    })
+    });
+    let hooks = keeper.pending_hooks(&[name]);
+    drop(keeper);
+    for failed in run_hooks(context.host, config, &facts, &hooks) {
+        warn!("{}", failed.error.with_causes());
+    }
+    published
 }
 
 /// Reads what somebody else published. The error is `None` where nothing was there to read, so that the reason why

@@ -17,6 +17,7 @@ use crate::clock::SystemClock;
 use crate::config::{Config, LoadOptions};
 use crate::environment::Environment;
 use crate::error::Error;
+use crate::hook;
 use crate::host::Host;
 use crate::output::OutputError;
 use crate::output::directory::Directory;
@@ -92,6 +93,7 @@ impl Context<'_> {
         Ok(Facts {
             output_dir,
             program: self.process.program.clone(),
+            hook_environment: hook::inherited(&self.process.environment),
             fresh_key: self.process.random.iter().skip(8).copied().collect(),
         })
     }

@@ -8,7 +8,7 @@ use log::{info, warn};
 use super::{Context, complain};
 use crate::error::{Error, exit_code};
 use crate::output::OutputError;
-use crate::refresh::{Keeper, Outcome, Report, Reuse, Selected, Standing};
+use crate::refresh::{Keeper, Outcome, Report, Reuse, Selected, Standing, run_hooks};
 use crate::timestamp::Rfc3339Seconds;
 
 pub(super) fn run(
@@ -32,7 +32,17 @@ pub(super) fn run(
     let reuse = if force { Reuse::Nothing } else { Reuse::Fresh };
     let selected: Vec<Selected<'_>> =
         selected.iter().map(|managed| Selected { name: &managed.name, reuse }).collect();
-    Ok(conclude(&keeper.refresh(&selected)?))
+    let code = conclude(&keeper.refresh(&selected)?);
+    let names: Vec<&str> = selected.iter().map(|selected| selected.name).collect();
+    let hooks = keeper.pending_hooks(&names);
+    if !hooks.is_empty() {
+        drop(ManuallyDrop::into_inner(keeper));
+        // What is published is published: the exit code speaks of credentials alone.
+        for failed in run_hooks(context.host, &config, &facts, &hooks) {
+            complain(&failed.error);
+        }
+    }
+    Ok(code)
 }
 
 /// Reports what somebody has to act on, and finds the exit code.

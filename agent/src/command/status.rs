@@ -147,13 +147,14 @@ impl Row {
             source.push_str(role);
         }
         let error = profile.get("last_error").and_then(|error| error.get("message")).and_then(Value::as_str);
+        let error = error.map(str::to_owned).or_else(|| failed_hook(profile));
         Self {
             name: text("profile"),
             state: text("state"),
             expires_in: left.map_or_else(|| "-".to_owned(), in_words),
             next_refresh: text("next_refresh"),
             source,
-            error: error.unwrap_or_default().to_owned(),
+            error: error.unwrap_or_default(),
         }
     }
 
@@ -164,6 +165,14 @@ impl Row {
             _ => "\u{1b}[31m",
         }
     }
+}
+
+/// What there is to say of a hook that has failed.
+fn failed_hook(profile: &Value) -> Option<String> {
+    let hook = profile.get("hook")?;
+    let attempts = hook.get("failed_attempts").and_then(Value::as_u64).filter(|attempts| *attempts > 0)?;
+    let error = hook.get("last_error").and_then(Value::as_str).unwrap_or_default();
+    Some(format!("the hook has failed {attempts} times: {error}"))
 }
 
 /// `1 h 05 min`, `12 min`, `40 s`.

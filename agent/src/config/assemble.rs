@@ -14,6 +14,7 @@ use super::model::{BaseSource, Profile, RoleChain, StsSettings};
 use super::partition::Partition;
 use super::problem::Problem;
 use super::profile::{refuse_later, resolve_chain};
+use super::rotate;
 use super::settings;
 use super::values::Setting;
 use crate::environment::Environment;
@@ -48,11 +49,18 @@ impl Assembly<'_> {
         check_partition(section, &chain, region.as_deref(), &sts)?;
         Ok(Profile {
             name: section.name.clone(),
-            region,
-            sts,
             imds: resolve_imds(section, self.environment)?,
             publication: settings::publication(section, &self.accounts, self.environment)?,
             refresh: settings::refresh(section)?,
+            sts_fallback_regions: rotate::fallback_regions(
+                section,
+                region.as_deref(),
+                &chain,
+                &sts.endpoint,
+            )?,
+            on_rotate: rotate::hook(section)?,
+            region,
+            sts,
             chain,
         })
     }

@@ -21,6 +21,7 @@ pub mod partition;
 pub mod problem;
 mod profile;
 mod read;
+mod rotate;
 mod settings;
 pub mod trust;
 pub(crate) mod url;

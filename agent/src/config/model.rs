@@ -25,6 +25,10 @@ pub struct Profile {
     pub publication: Publication,
     /// When it is refreshed.
     pub refresh: RefreshSettings,
+    /// `rolekeeper_sts_fallback_regions`: where STS is asked, in this order, when that of `region` is silent.
+    pub sts_fallback_regions: Vec<String>,
+    /// What runs after each rotation.
+    pub on_rotate: Option<RotationHook>,
 }
 
 /// A base source and the roles that are assumed from it, in the order of the calls.
@@ -115,6 +119,15 @@ pub enum WriteMode {
     Rename,
     /// `in-place`: over its content, where a reader may see a part.
     InPlace,
+}
+
+/// What runs after each rotation.
+#[derive(Clone, Debug)]
+pub struct RotationHook {
+    /// `rolekeeper_on_rotate`: the program, by an absolute path or a name in `PATH`, and its arguments.
+    pub words: Vec<String>,
+    /// `rolekeeper_on_rotate_timeout_seconds`: 1 second to an hour; one minute by default.
+    pub timeout: Duration,
 }
 
 /// When a profile is refreshed.

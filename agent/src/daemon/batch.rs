@@ -47,7 +47,7 @@ pub(super) struct Start {
 
 impl Scene {
     /// The transport lives as long as the work: afterwards no connection is open.
-    fn with_host<T>(&self, work: impl FnOnce(&Host<'_>) -> T) -> T {
+    pub(super) fn with_host<T>(&self, work: impl FnOnce(&Host<'_>) -> T) -> T {
         let transport = HttpTransport::new(self.clock);
         let host = Host::new(self.clock, &transport, self.seed).correcting(self.corrects_clock);
         host.adopt(self.anchor.clone());

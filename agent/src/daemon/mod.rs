@@ -2,6 +2,7 @@
 //! for signals, and tells the service manager how things stand. What is due, and when, it does not decide.
 
 mod batch;
+mod hooks;
 mod notify;
 mod signals;
 mod task;
@@ -18,6 +19,7 @@ use std::time::Duration;
 use log::{error, info};
 
 use self::batch::{Scene, Standings, Start};
+use self::hooks::Hooks;
 use self::notify::Notifier;
 use self::signals::{Signals, Wake};
 use self::task::Task;
@@ -118,6 +120,7 @@ struct Daemon {
     /// The set of credentials that the plan knows of, for each profile.
     generations: Vec<u64>,
     verdicts: Verdicts,
+    hooks: Hooks,
     /// Whether the service manager was told that the daemon is ready, which is said once and for all.
     is_ready: bool,
     asked_to_reload: bool,
@@ -149,19 +152,22 @@ impl Daemon {
                 verdicts.fresh(index);
             }
         }
-        let is_ready = false;
-        Ok(Some(Self { scene, plan, generations, verdicts, is_ready, asked_to_reload, _lock: lock }))
+        let (is_ready, hooks) = (false, Hooks::default());
+        Ok(Some(Self { scene, plan, generations, verdicts, hooks, is_ready, asked_to_reload, _lock: lock }))
     }
 
     fn obey(&mut self, load: &Load<'_>, outside: &Outside) -> Result<(), Error> {
         self.tell(outside);
+        self.look_for_hooks();
         loop {
+            self.hooks.tend(self.scene.clock.uptime(), &self.scene);
             let end = if std::mem::take(&mut self.asked_to_reload) {
                 self.reload(load, outside)?
             } else {
                 match self.plan.next(&self.scene.now()) {
                     Step::Refresh(profiles) => self.refresh(&profiles, outside)?,
                     Step::Wait(time) => {
+                        let time = time.min(self.hooks.rest(self.scene.clock.uptime()));
                         let wake = outside.wait(time, None, self.is_ready)?;
                         self.asked_to_reload = wake == Wake::Reload;
                         if wake == Wake::Stop { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
@@ -190,6 +196,7 @@ impl Daemon {
             },
         };
         self.record(profiles, result.map_err(Error::Thread));
+        self.look_for_hooks();
         self.tell(outside);
         Ok(ControlFlow::Continue(()))
     }
@@ -310,5 +317,10 @@ impl Daemon {
         self.plan.reload(carried, &scene.now());
         self.generations = standings.into_iter().map(|(_, generation)| generation).collect();
         self.scene = scene;
+        self.look_for_hooks();
+    }
+
+    fn look_for_hooks(&mut self) {
+        self.hooks.look(&self.scene.config, self.scene.clock.uptime());
     }
 }

@@ -410,6 +410,15 @@ impl Directory {
             .map_err(|cause| OutputError::io(Step::Open, &self.path.join(name), cause.into()))
     }
 
+    /// Locks the directory itself, which leaves nothing behind, for as long as the file is open; `None` where
+    /// another process has it locked, or this user may not.
+    #[must_use]
+    pub fn try_lock(&self) -> Option<File> {
+        let flags = OFlag::O_DIRECTORY | OFlag::O_RDONLY | OFlag::O_CLOEXEC;
+        let file = File::from(openat(&self.handle, ".", flags, Mode::empty()).ok()?);
+        file.try_lock().ok().map(|()| file)
+    }
+
     /// The names of all entries.
     ///
     /// # Errors

@@ -4,8 +4,9 @@
 //! Other tools take no lock. What they change until the last look before the rename is noticed by the file's identity,
 //! size, times and bytes, and merged anew. Tools that write in place and come between that look and the rename write
 //! to the old file, which is still open here: what they left there is merged in a second round. What remains is a tool
-//! that itself renames a file to this name within those microseconds, and one that read the file before the rename and
-//! writes it back afterwards, which takes our section back until the next run.
+//! that renames its own file to this name within those microseconds, or that changes the file again before the second
+//! round; and one that read the file before the rename and writes it back afterwards, which takes our section back
+//! until the next run.
 
 use std::fs::File;
 use std::io;

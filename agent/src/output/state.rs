@@ -38,6 +38,8 @@ pub struct Published {
     pub access_key_id: String,
     /// The region that was written beside them.
     pub region: Option<String>,
+    /// The region whose STS issued them, where it is one of the fallback regions.
+    pub fallback_region: Option<String>,
 }
 
 /// What is remembered of a refresh that failed.
@@ -53,6 +55,21 @@ pub struct Failure {
     pub disposition: String,
     /// How often in a row.
     pub count: u64,
+}
+
+/// A hook that has not yet succeeded.
+///
+/// It is remembered before the files of its set of credentials are published, and forgotten when the hook has
+/// succeeded; a crash anywhere in between loses nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PendingHook {
+    /// The set of credentials that it follows. A higher one than the published one's says that publishing has begun
+    /// and has not ended.
+    pub generation: u64,
+    /// How often it has failed.
+    pub attempts: u64,
+    /// Why, the last time.
+    pub error: Option<String>,
 }
 
 /// A duration that STS did not grant, remembered so that it is not asked for again.
@@ -92,6 +109,8 @@ pub struct Record {
     pub failure: Option<Failure>,
     /// Durations that were reduced.
     pub reduced: Vec<ReducedDuration>,
+    /// The hook that has yet to run.
+    pub hook: Option<PendingHook>,
 }
 
 /// The directory of records, and the key of this host.
@@ -222,6 +241,7 @@ impl Record {
             "merged": self.merged.as_ref().map(Merged::to_json),
             "failure": self.failure.as_ref().map(Failure::to_json),
             "reduced": reduced,
+            "hook": self.hook.as_ref().map(PendingHook::to_json),
         });
         format!("{record}\n")
     }
@@ -241,6 +261,10 @@ impl Record {
             Some(value) => Some(Failure::from_json(value.as_object()?)?),
             None => None,
         };
+        let hook = match part("hook") {
+            Some(value) => Some(PendingHook::from_json(value.as_object()?)?),
+            None => None,
+        };
         let merged = match part("merged") {
             Some(value) => Some(Merged::from_json(value.as_object()?)?),
             None => None,
@@ -255,7 +279,22 @@ impl Record {
             reduced: reduced
                 .map(|entry| ReducedDuration::from_json(entry.as_object()?))
                 .collect::<Option<_>>()?,
+            hook,
         })
+    }
+
+    /// The hook that can run: that of what is published.
+    #[must_use]
+    pub fn waiting_hook(&self) -> Option<&PendingHook> {
+        let published = self.published.as_ref()?.generation;
+        self.hook.as_ref().filter(|hook| hook.generation == published)
+    }
+
+    /// Whether a set of credentials was being published when its publisher ended. Some of its files may be in place.
+    #[must_use]
+    pub fn is_torn(&self) -> bool {
+        let published = self.published.as_ref().map_or(0, |last| last.generation);
+        self.hook.as_ref().is_some_and(|hook| hook.generation > published)
     }
 }
 
@@ -271,6 +310,7 @@ impl Published {
             "due": self.due.map(seconds),
             "access_key_id": self.access_key_id,
             "region": self.region,
+            "fallback_region": self.fallback_region,
         })
     }
 
@@ -285,6 +325,7 @@ impl Published {
             due: optional_time(object, "due")?,
             access_key_id: text(object, "access_key_id")?,
             region: text(object, "region"),
+            fallback_region: text(object, "fallback_region"),
         })
     }
 }
@@ -325,6 +366,20 @@ impl Failure {
             advice: text(object, "advice"),
             disposition: text(object, "disposition")?,
             count: object.get("count")?.as_u64()?,
+        })
+    }
+}
+
+impl PendingHook {
+    fn to_json(&self) -> Value {
+        json!({"generation": self.generation, "attempts": self.attempts, "error": self.error})
+    }
+
+    fn from_json(object: &Map<String, Value>) -> Option<Self> {
+        Some(Self {
+            generation: object.get("generation")?.as_u64()?,
+            attempts: object.get("attempts")?.as_u64()?,
+            error: text(object, "error"),
         })
     }
 }

@@ -25,10 +25,14 @@ impl Keeper<'_> {
     pub(super) fn write_common_files(&self, entries: &[Entry<'_>]) -> Result<(), OutputError> {
         self.write_credentials(entries)?;
         self.write_config(entries)?;
+        self.write_status(entries)?;
+        self.top.settle()
+    }
+
+    pub(super) fn write_status(&self, entries: &[Entry<'_>]) -> Result<(), OutputError> {
         let status = format!("{:#}\n", self.status(entries));
         let attributes = Attributes { mode: self.open_mode(), ..Attributes::PRIVATE };
-        self.top.replace(STATUS, status.as_bytes(), attributes, Durability::Renamed)?;
-        self.top.settle()
+        self.top.replace(STATUS, status.as_bytes(), attributes, Durability::Renamed).map(drop)
     }
 
     /// The profiles that belong to the agent's user alone; others have their own directory.
@@ -154,6 +158,15 @@ fn add_record(entry: &mut Map<String, Value>, record: &Record) {
                     .into(),
             );
         }
+    }
+    if let Some(region) = record.published.as_ref().and_then(|published| published.fallback_region.as_ref()) {
+        add("sts_fallback_region", region.clone().into());
+    }
+    if let Some(hook) = record.waiting_hook() {
+        add(
+            "hook",
+            json!({"generation": hook.generation, "failed_attempts": hook.attempts, "last_error": hook.error}),
+        );
     }
     if let Some(merged) = &record.merged {
         let expiration = merged.expiration.map_or(Value::Null, seconds);

@@ -4,11 +4,13 @@
 mod aggregate;
 mod fetch;
 mod freshness;
+mod hooks;
 mod outage;
 mod shared;
 mod upkeep;
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs::TryLockError;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -28,7 +30,7 @@ use crate::output::directory::{Attributes, Directory, OnMountPoint};
 use crate::output::names::file_name;
 use crate::output::profile_files::{self, keyed_digest};
 use crate::output::render::{ConfigEntry, Material, shell_word};
-use crate::output::state::{Failure, Published, Record, State};
+use crate::output::state::{Failure, PendingHook, Published, Record, State};
 use crate::output::{OutputError, Step};
 use crate::schedule::{Fraction, Lifetime};
 use crate::source::imds::EXTENSION;
@@ -37,6 +39,7 @@ use crate::timestamp::between;
 pub use self::aggregate::last_anchor;
 use self::fetch::{Job, fetch_all};
 pub use self::freshness::{Freshness, peek};
+pub use self::hooks::{FailedHook, run_hooks};
 
 const LOCK_FILE: &str = "batch.lock";
 /// A batch of another process is waited for so long.
@@ -57,6 +60,8 @@ pub struct Facts {
     pub program: PathBuf,
     /// Random bytes for a host that has no key yet.
     pub fresh_key: Vec<u8>,
+    /// What hooks inherit of this process's environment.
+    pub hook_environment: Vec<(OsString, OsString)>,
 }
 
 /// Whether fresh credentials are kept.
@@ -228,13 +233,19 @@ impl<'a> Keeper<'a> {
         let record = self.state.load(&profile.name);
         let wanted = fingerprint(self.state.key(), profile);
         let freshness = freshness::of(&self.state, self.profiles.path(), profile, &record, &wanted);
-        let published = record.published.as_ref().filter(|_| freshness != Freshness::None)?;
+        let is_whole = freshness != Freshness::None && !record.is_torn();
+        let published = record.published.as_ref().filter(|_| is_whole)?;
         Some((published.issued, Standing::of(published)))
     }
 
     fn entries(&self) -> Result<Vec<Entry<'a>>, OutputError> {
         let entry = |managed: &'a ManagedProfile| {
-            Ok(Entry { managed, record: self.state.try_load(&managed.name)?, issued: None })
+            let record = if self.state.directory().is_new() {
+                Record { profile: managed.name.clone(), ..Record::default() }
+            } else {
+                self.state.try_load(&managed.name)?
+            };
+            Ok(Entry { managed, record, issued: None })
         };
         self.config.profiles().iter().map(entry).collect()
     }
@@ -249,7 +260,7 @@ impl<'a> Keeper<'a> {
     fn kept(&self, profile: &Profile, record: &Record, reuse: Reuse) -> Option<Standing> {
         let wanted = fingerprint(self.state.key(), profile);
         let freshness = freshness::of(&self.state, self.profiles.path(), profile, record, &wanted);
-        let published = record.published.as_ref()?;
+        let published = record.published.as_ref().filter(|_| !record.is_torn())?;
         freshness.is_kept(reuse, published.generation, self.host.true_time()).then(|| Standing::of(published))
     }
 
@@ -284,6 +295,11 @@ impl<'a> Keeper<'a> {
         };
         let record = &mut entry.record;
         let generation = record.published.as_ref().map_or(0, |last| last.generation).saturating_add(1);
+        record.hook =
+            profile.on_rotate.as_ref().map(|_| PendingHook { generation, ..PendingHook::default() });
+        if record.hook.is_some() {
+            self.state.store(record)?;
+        }
         let published = self.publish(profile, &obtained, wanted, generation)?;
         let standing = Standing::of(&published);
         record.published = Some(published);
@@ -326,6 +342,7 @@ impl<'a> Keeper<'a> {
             due,
             access_key_id: obtained.issued.credentials.access_key_id.clone(),
             region: obtained.region.clone(),
+            fallback_region: obtained.fallback_region.clone(),
         })
     }
 

@@ -50,6 +50,7 @@ impl Keeper<'_> {
             region: last.region.clone(),
             real_expiration: Some(real),
             reduced: Vec::new(),
+            fallback_region: last.fallback_region.clone(),
         };
         // The same set of credentials, so the same generation.
         let published = self.publish(profile, &obtained, fingerprint, last.generation)?;

@@ -160,6 +160,18 @@ impl StsError {
         }
     }
 
+    /// Whether STS in this region is out of reach or out of order, so that another region's may do better: no answer,
+    /// or one with status 5xx that is no throttling. What STS has decided, it has decided for every region.
+    #[must_use]
+    pub fn is_outage(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } => self.disposition() == Disposition::Retry,
+            Self::StillSilent { .. } => true,
+            Self::Service { error, .. } => error.status >= 500 && error.class() != ErrorClass::Throttled,
+            Self::Endpoint(_) | Self::NoRegion | Self::Signing(_) | Self::BadReply { .. } => false,
+        }
+    }
+
     /// One sentence for the operator.
     #[must_use]
     pub fn advice(&self) -> Option<String> {

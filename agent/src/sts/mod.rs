@@ -2,10 +2,12 @@
 //! assume, and with whose credentials, is the caller's business.
 
 mod error;
+mod fallback;
 mod request;
 mod response;
 
 pub use error::{ErrorClass, ServiceError, StsError};
+pub use fallback::somewhere;
 pub use request::AssumeRole;
 pub use response::{AssumedRole, CallerIdentity};
 

@@ -3,6 +3,7 @@
 
 mod error;
 mod http;
+mod provider;
 mod resolver;
 mod tcp;
 mod tls;
@@ -126,5 +127,5 @@ pub trait Transport: Debug + Sync {
 /// Zeros where the system has no randomness, which no TLS handshake would survive either.
 #[must_use]
 pub fn random_bytes() -> [u8; 40] {
-    tls::random_bytes()
+    provider::random_bytes()
 }

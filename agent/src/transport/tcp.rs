@@ -33,7 +33,10 @@ impl Connector<()> for TcpConnector {
         _: Option<()>,
     ) -> Result<Option<TcpTransport>, ureq::Error> {
         let stream = Arc::new(connect(&details.addrs, details.timeout)?);
-        stream.set_nodelay(true)?;
+        if details.needs_tls() {
+            // A handshake is many small messages; an exchange in plain HTTP is one each way.
+            stream.set_nodelay(true)?;
+        }
         let handle: Weak<dyn ShutdownHandle> =
             Arc::downgrade(&(Arc::clone(&stream) as Arc<dyn ShutdownHandle>));
         (details.register_shutdown)(handle)?;

@@ -17,6 +17,7 @@ use ureq::unversioned::transport::{
 };
 
 use super::error::{CaBundleProblem, TransportError};
+use super::provider::provider;
 use super::verify::{Times, Verifier};
 
 /// Verification against the embedded roots, or against those of `ca_bundle` alone, as the AWS CLI does it.
@@ -29,9 +30,9 @@ pub(super) fn client_config(
         None => RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() },
         Some(path) => bundle_roots(path)?,
     };
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let verifier = Verifier::new(roots, &provider, Arc::clone(times))?;
-    // "Dangerous" is rustls' word for every verifier that it does not make itself; ours only asks the one that it makes.
+    let provider = provider();
+    let verifier = Verifier::new(roots, &provider, Arc::clone(times));
+    // "Dangerous" is rustls' word for every verifier that it does not make itself; ours is made of the same pieces.
     let mut config = ClientConfig::builder_with_details(provider, Arc::clone(times) as Arc<dyn TimeProvider>)
         .with_safe_default_protocol_versions()
         .map_err(TransportError::Tls)?
@@ -130,10 +131,4 @@ impl Transport for TlsTransport {
     fn is_tls(&self) -> bool {
         true
     }
-}
-
-pub(super) fn random_bytes() -> [u8; 40] {
-    let mut bytes = [0; 40];
-    let filled = rustls::crypto::ring::default_provider().secure_random.fill(&mut bytes);
-    if filled.is_ok() { bytes } else { [0; 40] }
 }

@@ -5,15 +5,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::CryptoProvider;
+use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
+use rustls::crypto::{
+    CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
+};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
 use rustls::time_provider::TimeProvider;
-use rustls::{CertificateError, DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureScheme};
+use rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use time::OffsetDateTime;
-
-use super::error::TransportError;
 
 /// When these sources were written, 2026-11-01, in seconds since 1970. No later clock than the builder's is needed to
 /// know that much, so that the same sources give the same binary.
@@ -76,22 +77,20 @@ pub(super) fn is_over_dates(error: &Error) -> bool {
     )
 }
 
-/// rustls' own verifier, asked a second time where the first answer was about the time and a better time is known.
+/// rustls' own verification, asked a second time where the first answer was about the dates and a better time is known.
+///
+/// Made of the pieces of rustls' verifier instead of the whole, which brings the reading of revocation lists along:
+/// nobody gives us any.
 #[derive(Debug)]
 pub(super) struct Verifier {
-    inner: Arc<WebPkiServerVerifier>,
+    roots: RootCertStore,
+    algorithms: WebPkiSupportedAlgorithms,
     times: Arc<Times>,
 }
 
 impl Verifier {
-    pub(super) fn new(
-        roots: RootCertStore,
-        provider: &Arc<CryptoProvider>,
-        times: Arc<Times>,
-    ) -> Result<Self, TransportError> {
-        let builder = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
-        let failed = |cause| TransportError::Tls(Error::Other(OtherError(Arc::new(cause))));
-        Ok(Self { inner: builder.build().map_err(failed)?, times })
+    pub(super) fn new(roots: RootCertStore, provider: &CryptoProvider, times: Arc<Times>) -> Self {
+        Self { roots, algorithms: provider.signature_verification_algorithms, times }
     }
 }
 
@@ -101,15 +100,20 @@ impl ServerCertVerifier for Verifier {
         end_entity: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         server_name: &ServerName<'_>,
-        ocsp_response: &[u8],
+        _: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let verify =
-            |time| self.inner.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, time);
+        let certificate = ParsedCertificate::try_from(end_entity)?;
+        let all = self.algorithms.all;
+        let verify = |time| {
+            verify_server_cert_signed_by_trust_anchor(&certificate, &self.roots, intermediates, time, all)
+        };
         match (verify(now), self.times.corrected()) {
-            (Err(error), Some(corrected)) if is_over_dates(&error) => verify(corrected),
-            (verdict, _) => verdict,
+            (Err(error), Some(corrected)) if is_over_dates(&error) => verify(corrected)?,
+            (verdict, _) => verdict?,
         }
+        verify_server_name(&certificate, server_name)?;
+        Ok(ServerCertVerified::assertion())
     }
 
     fn verify_tls12_signature(
@@ -118,7 +122,7 @@ impl ServerCertVerifier for Verifier {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.inner.verify_tls12_signature(message, certificate, signed)
+        verify_tls12_signature(message, certificate, signed, &self.algorithms)
     }
 
     fn verify_tls13_signature(
@@ -127,10 +131,10 @@ impl ServerCertVerifier for Verifier {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.inner.verify_tls13_signature(message, certificate, signed)
+        verify_tls13_signature(message, certificate, signed, &self.algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.inner.supported_verify_schemes()
+        self.algorithms.supported_schemes()
     }
 }

@@ -2,6 +2,7 @@
 //! wrong key. Hostile answers are in `hostile`.
 
 mod exchange;
+mod outage;
 mod refusals;
 mod retries;
 mod skew;

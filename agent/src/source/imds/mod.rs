@@ -27,7 +27,7 @@ const IDENTITY: &str = "/latest/dynamic/instance-identity/document";
 const REGION: &str = "/latest/meta-data/placement/region";
 
 /// Expired credentials are offered for this much longer: more than the 15 minutes below which botocore calls
-/// them expiring. A random part of [`EXTENSION_JITTER`] is added, so that a fleet does not come back at once.
+/// them expiring. A random part, of eight minutes at most, is added, so that a fleet does not come back at once.
 pub const EXTENSION: time::Duration = time::Duration::minutes(15);
 const EXTENSION_JITTER: Duration = Duration::from_secs(8 * 60);
 
