@@ -399,8 +399,10 @@ impl<'a> Keeper<'a> {
         ConfigEntry { profile: profile.to_owned(), region, credential_process }
     }
 
+    /// Absolute, because it tells this configuration from others, whatever directory a run was started in.
     fn config_path(&self) -> String {
-        self.config.file().map(|path| path.to_string_lossy().into_owned()).unwrap_or_default()
+        let path = self.config.file().and_then(|path| std::path::absolute(path).ok());
+        path.map(|path| path.to_string_lossy().into_owned()).unwrap_or_default()
     }
 }
 

@@ -11,9 +11,9 @@ use crate::host::{has_mounts, quoted};
 use crate::support::{INSTANCE_CROSS_ACCOUNT, Run, World};
 
 /// A world whose STS is at an address of its own, and that address; the one after it answers nobody.
-fn world_with(number: u8, fallbacks: &str) -> (World, Ipv4Addr) {
+fn world_with(network: u8, fallbacks: &str) -> (World, Ipv4Addr) {
     let [.., high, low] = std::process::id().to_be_bytes();
-    let address = Ipv4Addr::new(127, 70 + number, high, low);
+    let address = Ipv4Addr::new(127, network, high, low);
     let config = format!(
         "{INSTANCE_CROSS_ACCOUNT}region = us-east-1\nrolekeeper_sts_fallback_regions = {fallbacks}\n"
     );
@@ -49,7 +49,7 @@ fn a_region_out_of_reach_is_followed_by_the_next_one_that_answers() {
     if !has_mounts() {
         return;
     }
-    let (world, address) = world_with(0, "us-east-2, us-west-2, eu-west-1");
+    let (world, address) = world_with(70, "us-east-2, us-west-2, eu-west-1");
     let nobody = Ipv4Addr::from(u32::from(address) ^ 0x0080_0000);
     let run = refresh(
         &world,
@@ -76,7 +76,7 @@ fn a_region_in_trouble_is_followed_by_the_next_one() {
     if !has_mounts() {
         return;
     }
-    let (world, address) = world_with(1, "us-west-2");
+    let (world, address) = world_with(71, "us-west-2");
     let hosts = format!("{address} sts.us-east-1.amazonaws.com sts.us-west-2.amazonaws.com\n");
     world.fake.sts().fail(Fault::new(Action::error(503, "ServiceUnavailable")).on(Kind::AssumeRole).times(3));
     let run = refresh(&world, &hosts);
@@ -91,7 +91,7 @@ fn what_sts_has_decided_is_decided_everywhere() {
     if !has_mounts() {
         return;
     }
-    let (world, address) = world_with(2, "us-west-2");
+    let (world, address) = world_with(72, "us-west-2");
     let hosts = format!("{address} sts.us-east-1.amazonaws.com sts.us-west-2.amazonaws.com\n");
     for (action, code) in [(Action::error(403, "AccessDenied"), 77), (Action::error(400, "Throttling"), 75)] {
         world.fake.sts().fail(Fault::new(action).on(Kind::AssumeRole));
