@@ -107,6 +107,8 @@ pub enum Error {
     Stdout(std::io::Error),
     /// Signals cannot be waited for.
     Signals(std::io::Error),
+    /// A thread of the daemon cannot be started, or has ended too early.
+    Thread(std::io::Error),
     /// The configuration that was read again names another output directory.
     OutputMoved {
         /// Where files are published.
@@ -132,7 +134,7 @@ impl Error {
             Self::Execute { .. } => exit_code::CANNOT_EXECUTE,
             Self::Hook { .. } => exit_code::TEMPORARY,
             Self::Stdout(_) => exit_code::CANNOT_CREATE,
-            Self::Signals(_) => exit_code::SOFTWARE,
+            Self::Signals(_) | Self::Thread(_) => exit_code::SOFTWARE,
             Self::OutputMoved { .. } => exit_code::CONFIGURATION,
         }
     }
@@ -146,6 +148,7 @@ impl Error {
             | Self::Merge { .. }
             | Self::Stdout(_)
             | Self::Execute { .. }
+            | Self::Thread(_)
             | Self::Hook { .. } => Disposition::Local,
             Self::Usage(_) | Self::Config(_) | Self::NoProfile { .. } | Self::OutputMoved { .. } => {
                 Disposition::Misconfigured
@@ -175,7 +178,8 @@ impl Error {
             | Self::NothingPublished { .. }
             | Self::Execute { .. }
             | Self::Stdout(_)
-            | Self::Signals(_) => None,
+            | Self::Signals(_)
+            | Self::Thread(_) => None,
         }
     }
 
@@ -211,6 +215,7 @@ impl fmt::Display for Error {
             }
             Self::Stdout(_) => f.write_str("cannot write to standard output"),
             Self::Signals(_) => f.write_str("cannot wait for signals"),
+            Self::Thread(_) => f.write_str("cannot work on a thread"),
             Self::OutputMoved { from, to } => {
                 write!(f, "`output_dir` is `{}` now, and files are in `{}`", to.display(), from.display())
             }
@@ -227,7 +232,10 @@ impl StdError for Error {
             Self::Chain { cause, .. } => Some(cause.as_ref()),
             Self::Hook { cause, .. } => Some(cause),
             Self::Merge { cause, .. } => Some(cause),
-            Self::Execute { cause, .. } | Self::Stdout(cause) | Self::Signals(cause) => Some(cause),
+            Self::Execute { cause, .. }
+            | Self::Stdout(cause)
+            | Self::Signals(cause)
+            | Self::Thread(cause) => Some(cause),
             Self::NoProfile { .. }
             | Self::NothingPublished { .. }
             | Self::NoStatus

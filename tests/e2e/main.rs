@@ -9,6 +9,10 @@ mod clock;
 #[cfg(test)]
 mod commands;
 #[cfg(test)]
+mod crash;
+#[cfg(test)]
+mod daemon;
+#[cfg(test)]
 mod hook;
 #[cfg(test)]
 mod host;

@@ -1,77 +1,106 @@
-//! One batch on a thread of its own, so that the main thread can attend to signals meanwhile. Nothing waits for the
-//! thread when the agent ends: every instant of a batch is one at which the process may die.
+//! The work of the daemon that takes time, and so is done on another thread: batches, and looks at what is published.
 
-use std::io;
-use std::os::fd::{AsFd as _, BorrowedFd};
+use std::fs::File;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, sync_channel};
-use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use log::warn;
 
 use crate::anchor::Anchor;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::error::Error;
 use crate::host::Host;
 use crate::output::OutputError;
 use crate::refresh::{Facts, Keeper, Report, Reuse, Selected};
+use crate::schedule::{Known, Now};
+use crate::timestamp::between;
 use crate::transport::HttpTransport;
 
-/// What a batch needs, owned.
-#[derive(Debug)]
-pub(super) struct Order {
+/// What all work needs, owned.
+#[derive(Clone, Debug)]
+pub(super) struct Scene {
     pub(super) config: Arc<Config>,
     pub(super) facts: Facts,
     pub(super) clock: &'static dyn Clock,
     pub(super) seed: u64,
+    /// What is known of the true time.
     pub(super) anchor: Option<Anchor>,
     pub(super) corrects_clock: bool,
-    pub(super) profiles: Vec<(String, Reuse)>,
 }
 
-/// What came of it, and what is known of the true time after it.
+/// What came of a batch, and what is known of the true time after it.
 pub(super) type Result = (std::result::Result<Report, OutputError>, Option<Anchor>);
 
-/// A batch under way.
+/// What is published for each profile, and of which generation.
+pub(super) type Standings = Vec<(Known, u64)>;
+
+/// What a daemon begins with.
 #[derive(Debug)]
-pub(super) struct Batch {
-    thread: JoinHandle<()>,
-    result: Receiver<Result>,
-    ended: io::PipeReader,
+pub(super) struct Start {
+    /// The lock of the one daemon.
+    pub(super) lock: File,
+    pub(super) standings: Standings,
+    /// What an earlier run has left to know of the true time.
+    pub(super) anchor: Option<Anchor>,
 }
 
-impl Batch {
-    /// Starts it.
-    pub(super) fn start(order: Order) -> io::Result<Self> {
-        let (ended, ends) = io::pipe()?;
-        let (sender, result) = sync_channel(1);
-        let thread = thread::Builder::new().name("batch".to_owned()).spawn(move || {
-            let outcome = carry_out(&order);
-            // Nobody waits any more where the agent is about to end.
-            drop(sender.send(outcome));
-            drop(ends);
-        })?;
-        Ok(Self { thread, result, ended })
+impl Scene {
+    /// The transport lives as long as the work: afterwards no connection is open.
+    pub(super) fn with_host<T>(&self, work: impl FnOnce(&Host<'_>) -> T) -> T {
+        let transport = HttpTransport::new(self.clock);
+        let host = Host::new(self.clock, &transport, self.seed).correcting(self.corrects_clock);
+        host.adopt(self.anchor.clone());
+        work(&host)
     }
 
-    /// Can be read, or rather is closed, when the batch has ended.
-    pub(super) fn ended(&self) -> BorrowedFd<'_> {
-        self.ended.as_fd()
+    /// Refreshes these profiles.
+    pub(super) fn refresh(&self, profiles: &[(String, Reuse)]) -> Result {
+        let selected: Vec<Selected<'_>> =
+            profiles.iter().map(|(name, reuse)| Selected { name, reuse: *reuse }).collect();
+        self.with_host(|host| {
+            let report =
+                Keeper::open(host, &self.config, &self.facts).and_then(|keeper| keeper.refresh(&selected));
+            (report, host.anchor())
+        })
     }
 
-    /// The result of a batch that has ended; `None` where it panicked.
-    pub(super) fn finish(self) -> Option<Result> {
-        let result = self.result.recv().ok();
-        self.thread.join().ok().and(result)
+    /// Takes the lock of the one daemon, and then looks around.
+    pub(super) fn take_over(&self, patience: Duration) -> std::result::Result<Start, Error> {
+        self.with_host(|host| {
+            let lock = Keeper::life_lock(host, &self.config, &self.facts, patience)?;
+            let standings = self.standings(host)?;
+            Ok(Start { lock, standings, anchor: host.anchor() })
+        })
     }
-}
 
-/// The transport lives as long as the batch: afterwards no connection is open.
-fn carry_out(order: &Order) -> Result {
-    let transport = HttpTransport::new(order.clock);
-    let host = Host::new(order.clock, &transport, order.seed).correcting(order.corrects_clock);
-    host.adopt(order.anchor.clone());
-    let selected: Vec<Selected<'_>> =
-        order.profiles.iter().map(|(name, reuse)| Selected { name, reuse: *reuse }).collect();
-    let report =
-        Keeper::open(&host, &order.config, &order.facts).and_then(|keeper| keeper.refresh(&selected));
-    (report, host.anchor())
+    /// Brings the directory in line with the configuration, and sees what is published for each profile.
+    pub(super) fn look_around(&self) -> std::result::Result<Standings, Error> {
+        self.with_host(|host| self.standings(host))
+    }
+
+    fn standings(&self, host: &Host<'_>) -> std::result::Result<Standings, Error> {
+        let keeper = Keeper::open(host, &self.config, &self.facts)?;
+        // The batches try again, and report it where it lasts.
+        if let Err(cause) = keeper.tidy() {
+            warn!("{}", Error::Output(cause).with_causes());
+        }
+        let standing = |profile| keeper.known(profile);
+        let standings = self.config.profiles().iter().map(|managed| {
+            match managed.outcome.as_ref().ok().and_then(standing) {
+                None => (Known::Nothing, 0),
+                Some((issued, standing)) => {
+                    (Known::Published { issued, due: standing.due }, standing.generation)
+                }
+            }
+        });
+        Ok(standings.collect())
+    }
+
+    /// The clocks, and what is known of the true time.
+    pub(super) fn now(&self) -> Now {
+        let (boot, wall) = (self.clock.since_boot(), self.clock.now());
+        let truth = self.anchor.as_ref().map_or(wall, |anchor| anchor.correct(wall, self.clock));
+        Now { boot, wall, offset: between(wall, truth) }
+    }
 }

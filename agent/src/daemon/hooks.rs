@@ -1,36 +1,21 @@
 //! The hooks of the daemon, on a thread of their own: a hook that takes its time keeps no profile from being
 //! refreshed. Nothing waits for the thread when the agent ends; what has not succeeded then runs at the next start.
 
-use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use log::warn;
 
-use crate::anchor::Anchor;
-use crate::clock::Clock;
+use super::batch::Scene;
 use crate::config::Config;
 use crate::error::Error;
-use crate::host::Host;
-use crate::refresh::{Facts, FailedHook, Keeper, run_hooks};
-use crate::transport::HttpTransport;
+use crate::refresh::{FailedHook, Keeper, run_hooks};
 
 /// After the first failure; it doubles with each further one.
 const FIRST_WAIT: Duration = Duration::from_secs(10);
 const LONGEST_WAIT: Duration = Duration::from_secs(300);
 /// How often a thread under way is looked after.
 const LOOK_AFTER: Duration = Duration::from_secs(1);
-
-/// What the thread needs, owned.
-#[derive(Debug)]
-pub(super) struct Order {
-    pub(super) config: Arc<Config>,
-    pub(super) facts: Facts,
-    pub(super) clock: &'static dyn Clock,
-    pub(super) seed: u64,
-    pub(super) anchor: Option<Anchor>,
-    pub(super) corrects_clock: bool,
-}
 
 /// When hooks are looked for, and the thread that runs them.
 #[derive(Debug, Default)]
@@ -51,7 +36,7 @@ impl Hooks {
     }
 
     /// Takes note of a thread that has ended, and starts one where it is time to.
-    pub(super) fn tend(&mut self, now: Duration, order: impl FnOnce() -> Order) {
+    pub(super) fn tend(&mut self, now: Duration, scene: &Scene) {
         if let Some(thread) = self.thread.take_if(|thread| thread.is_finished())
             && let Ok(Some(wait)) = thread.join()
         {
@@ -61,8 +46,8 @@ impl Hooks {
         if self.thread.is_some() || self.due.is_none_or(|due| due > now) {
             return;
         }
-        let order = order();
-        match thread::Builder::new().name("hooks".to_owned()).spawn(move || carry_out(&order)) {
+        let scene = scene.clone();
+        match thread::Builder::new().name("hooks".to_owned()).spawn(move || carry_out(&scene)) {
             Ok(thread) => {
                 self.thread = Some(thread);
                 self.due = None;
@@ -84,20 +69,19 @@ impl Hooks {
     }
 }
 
-fn carry_out(order: &Order) -> Option<Duration> {
-    let transport = HttpTransport::new(order.clock);
-    let host = Host::new(order.clock, &transport, order.seed).correcting(order.corrects_clock);
-    host.adopt(order.anchor.clone());
-    let pending = match Keeper::open(&host, &order.config, &order.facts) {
-        Ok(keeper) => keeper.pending_hooks(&[]),
-        Err(error) => {
-            warn!("hooks wait: {}", Error::Output(error).with_causes());
-            return Some(FIRST_WAIT);
-        }
-    };
-    let failed = run_hooks(&host, &order.config, &order.facts, &pending);
-    failed.iter().for_each(|failed| warn!("{}", failed.error.with_causes()));
-    failed.iter().map(wait_after).min()
+fn carry_out(scene: &Scene) -> Option<Duration> {
+    scene.with_host(|host| {
+        let pending = match Keeper::open(host, &scene.config, &scene.facts) {
+            Ok(keeper) => keeper.pending_hooks(&[]),
+            Err(error) => {
+                warn!("hooks wait: {}", Error::Output(error).with_causes());
+                return Some(FIRST_WAIT);
+            }
+        };
+        let failed = run_hooks(host, &scene.config, &scene.facts, &pending);
+        failed.iter().for_each(|failed| warn!("{}", failed.error.with_causes()));
+        failed.iter().map(wait_after).min()
+    })
 }
 
 fn wait_after(failed: &FailedHook) -> Duration {

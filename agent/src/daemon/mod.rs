@@ -5,38 +5,37 @@ mod batch;
 mod hooks;
 mod notify;
 mod signals;
+mod task;
 mod verdicts;
 
 use std::collections::HashMap;
 use std::fs::File;
 use std::io;
+use std::ops::ControlFlow;
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
 use log::{error, info};
 
-use self::batch::{Batch, Order};
+use self::batch::{Scene, Standings, Start};
 use self::hooks::Hooks;
 use self::notify::Notifier;
 use self::signals::{Signals, Wake};
+use self::task::Task;
 use self::verdicts::Verdicts;
-use crate::anchor::Anchor;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::disposition::Disposition;
 use crate::environment::Environment;
 use crate::error::Error;
-use crate::host::Host;
-use crate::output::OutputError;
-use crate::refresh::{Facts, Keeper, Outcome, Reuse, Standing};
-use crate::schedule::{Carried, Known, Now, Outcome as Verdict, Plan, ProfileIndex, Step};
-use crate::timestamp::between;
-use crate::transport::HttpTransport;
+use crate::refresh::{Facts, Outcome, Reuse, Standing};
+use crate::schedule::{Carried, Known, Outcome as Verdict, Plan, ProfileIndex, Step};
 
 /// How long the predecessor of this daemon may take to end.
 const PREDECESSOR: Duration = Duration::from_secs(5);
 
-/// While the first verdicts are missing, the service manager is asked for so much time, again and again.
+/// Until the daemon is ready, the service manager is asked for so much time, again and again.
 const START_EXTENSION: Duration = Duration::from_secs(120);
 const ASK_AGAIN: Duration = Duration::from_secs(30);
 
@@ -55,62 +54,93 @@ pub(crate) fn run(
     seed: u64,
 ) -> Result<(), Error> {
     let signals = Signals::take_over().map_err(Error::Signals)?;
-    let notifier = Notifier::new(environment);
+    let outside = Outside { signals, notifier: Notifier::new(environment) };
     let (config, facts) = load()?;
-    let seams = Seams { clock, seed, corrects_clock: environment.corrects_clock() };
-    let mut daemon = Daemon::start(config, facts, seams)?;
-    info!("keeping {} profiles in `{}`", daemon.generations.len(), daemon.facts.output_dir.display());
-    let ended = daemon.obey(load, &signals, &notifier);
-    notifier.stopping();
-    ended.map_err(Error::Signals)
+    let corrects_clock = environment.corrects_clock();
+    let scene = Scene { config: Arc::new(config), facts, clock, seed, anchor: None, corrects_clock };
+    if let Some(mut daemon) = Daemon::start(scene, &outside)? {
+        let (kept, place) = (daemon.generations.len(), daemon.scene.facts.output_dir.display());
+        info!("keeping {kept} profiles in `{place}`");
+        daemon.obey(load, &outside)?;
+    }
+    outside.notifier.stopping();
+    Ok(())
 }
 
-/// What the host of each batch is made of.
-#[derive(Clone, Copy, Debug)]
-struct Seams {
-    clock: &'static dyn Clock,
-    seed: u64,
-    corrects_clock: bool,
+/// Whom the daemon listens to and speaks to.
+#[derive(Debug)]
+struct Outside {
+    signals: Signals,
+    notifier: Notifier,
 }
 
-impl Seams {
-    fn now(self, anchor: Option<&Anchor>) -> Now {
-        let (boot, wall) = (self.clock.since_boot(), self.clock.now());
-        let truth = anchor.map_or(wall, |anchor| anchor.correct(wall, self.clock));
-        Now { boot, wall, offset: between(wall, truth) }
+/// What became of a task.
+enum Attended<T> {
+    /// It has ended; whether a reload was asked for meanwhile.
+    Ended(io::Result<T>, bool),
+    /// The daemon shall end, and does not wait for it.
+    Stop,
+}
+
+impl Outside {
+    /// Waits for `time`, or until `other` can be read. Attends to the watchdog on the way, and asks for more time to
+    /// start.
+    fn wait(&self, time: Duration, other: Option<BorrowedFd<'_>>, is_ready: bool) -> Result<Wake, Error> {
+        let starting = (!is_ready).then_some(ASK_AGAIN);
+        let pauses = [self.notifier.watchdog_interval(), starting];
+        self.notifier.alive();
+        if starting.is_some() {
+            self.notifier.extend_start(START_EXTENSION);
+        }
+        self.signals
+            .wait(pauses.into_iter().flatten().fold(time, Duration::min), other)
+            .map_err(Error::Signals)
+    }
+
+    /// Waits until `task` has ended.
+    fn attend<T: Send + 'static>(&self, task: Task<T>, is_ready: bool) -> Result<Attended<T>, Error> {
+        let mut asked_to_reload = false;
+        loop {
+            match self.wait(Duration::MAX, Some(task.ended()), is_ready)? {
+                Wake::Stop => return Ok(Attended::Stop),
+                Wake::Reload => asked_to_reload = true,
+                Wake::Timeout => {}
+                Wake::Ready => return Ok(Attended::Ended(task.finish(), asked_to_reload)),
+            }
+        }
     }
 }
 
 /// The daemon between two looks at the clock.
 #[derive(Debug)]
 struct Daemon {
-    seams: Seams,
-    /// What the batches have learnt of AWS's time.
-    anchor: Option<Anchor>,
-    config: Arc<Config>,
-    facts: Facts,
+    /// The configuration in force, and what the batches have learnt of AWS's time.
+    scene: Scene,
     plan: Plan,
     /// The set of credentials that the plan knows of, for each profile.
     generations: Vec<u64>,
     verdicts: Verdicts,
     hooks: Hooks,
+    /// Whether the service manager was told that the daemon is ready, which is said once and for all.
+    is_ready: bool,
+    asked_to_reload: bool,
     /// Held for life, so that no second daemon works in the same directory.
     _lock: File,
 }
 
-/// What a wait was interrupted by.
-enum Interruption {
-    None,
-    Reload,
-    Stop,
-}
-
 impl Daemon {
-    fn start(config: Config, facts: Facts, seams: Seams) -> Result<Self, Error> {
-        let (lock, standings, anchor) =
-            look_around(&config, &facts, seams, |keeper| keeper.life_lock(PREDECESSOR))?;
-        let now = seams.now(anchor.as_ref());
-        let mut plan = Plan::new(seams.seed, &now);
+    /// `None` where it was told to end before it had begun.
+    fn start(mut scene: Scene, outside: &Outside) -> Result<Option<Self>, Error> {
+        let own = scene.clone();
+        let task = Task::start("start", move || own.take_over(PREDECESSOR)).map_err(Error::Thread)?;
+        let (result, asked_to_reload) = match outside.attend(task, false)? {
+            Attended::Ended(result, asked_to_reload) => (result, asked_to_reload),
+            Attended::Stop => return Ok(None),
+        };
+        let Start { lock, standings, anchor } = result.map_err(Error::Thread)??;
+        scene.anchor = anchor;
+        let now = scene.now();
+        let mut plan = Plan::new(scene.seed, &now);
         let mut verdicts = Verdicts::new(standings.len());
         let mut generations = Vec::with_capacity(standings.len());
         for (index, (known, generation)) in standings.into_iter().enumerate() {
@@ -122,122 +152,80 @@ impl Daemon {
                 verdicts.fresh(index);
             }
         }
-        let (config, hooks) = (Arc::new(config), Hooks::default());
-        Ok(Self { seams, anchor, config, facts, plan, generations, verdicts, hooks, _lock: lock })
+        let (is_ready, hooks) = (false, Hooks::default());
+        Ok(Some(Self { scene, plan, generations, verdicts, hooks, is_ready, asked_to_reload, _lock: lock }))
     }
 
-    fn obey(&mut self, load: &Load<'_>, signals: &Signals, notifier: &Notifier) -> io::Result<()> {
-        self.tell(notifier);
-        self.hooks.look(&self.config, self.seams.clock.uptime());
+    fn obey(&mut self, load: &Load<'_>, outside: &Outside) -> Result<(), Error> {
+        self.tell(outside);
+        self.look_for_hooks();
         loop {
-            self.tend_hooks();
-            let interruption = match self.plan.next(&self.now()) {
-                Step::Refresh(profiles) => self.refresh(&profiles, signals, notifier)?,
-                Step::Wait(time) => {
-                    let time = time.min(self.hooks.rest(self.seams.clock.uptime()));
-                    self.wait(time, None, signals, notifier)?.0
+            self.hooks.tend(self.scene.clock.uptime(), &self.scene);
+            let end = if std::mem::take(&mut self.asked_to_reload) {
+                self.reload(load, outside)?
+            } else {
+                match self.plan.next(&self.scene.now()) {
+                    Step::Refresh(profiles) => self.refresh(&profiles, outside)?,
+                    Step::Wait(time) => {
+                        let time = time.min(self.hooks.rest(self.scene.clock.uptime()));
+                        let wake = outside.wait(time, None, self.is_ready)?;
+                        self.asked_to_reload = wake == Wake::Reload;
+                        if wake == Wake::Stop { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+                    }
                 }
             };
-            match interruption {
-                Interruption::None => {}
-                Interruption::Reload => self.reload(load, notifier),
-                Interruption::Stop => return Ok(()),
+            if end.is_break() {
+                return Ok(());
             }
         }
     }
 
-    fn tend_hooks(&mut self) {
-        let Self { seams, anchor, config, facts, hooks, .. } = self;
-        let order = || hooks::Order {
-            config: Arc::clone(config),
-            facts: facts.clone(),
-            clock: seams.clock,
-            seed: seams.seed,
-            anchor: anchor.clone(),
-            corrects_clock: seams.corrects_clock,
+    fn refresh(&mut self, profiles: &[ProfileIndex], outside: &Outside) -> Result<ControlFlow<()>, Error> {
+        // Another seed for each batch, or retries would be spread the same way in all of them.
+        let salt = u64::try_from(self.scene.clock.uptime().as_nanos()).unwrap_or_default();
+        let scene = Scene { seed: self.scene.seed ^ salt, ..self.scene.clone() };
+        let selected = self.selected(profiles);
+        let result = match Task::start("batch", move || scene.refresh(&selected)) {
+            Err(cause) => Err(cause),
+            Ok(task) => match outside.attend(task, self.is_ready)? {
+                Attended::Stop => return Ok(ControlFlow::Break(())),
+                Attended::Ended(result, asked_to_reload) => {
+                    self.asked_to_reload = asked_to_reload;
+                    result
+                }
+            },
         };
-        hooks.tend(seams.clock.uptime(), order);
+        self.record(profiles, result.map_err(Error::Thread));
+        self.look_for_hooks();
+        self.tell(outside);
+        Ok(ControlFlow::Continue(()))
     }
 
-    fn now(&self) -> Now {
-        self.seams.now(self.anchor.as_ref())
-    }
-
-    /// Waits for `time`, or until the batch has ended, which is the second result. Attends to the watchdog and asks
-    /// for more time to start on the way.
-    fn wait(
-        &self,
-        time: Duration,
-        batch: Option<&Batch>,
-        signals: &Signals,
-        notifier: &Notifier,
-    ) -> io::Result<(Interruption, bool)> {
-        let starting = (!self.verdicts.are_complete()).then_some(ASK_AGAIN);
-        let pause = [notifier.watchdog_interval(), starting].into_iter().flatten().fold(time, Duration::min);
-        notifier.alive();
-        if starting.is_some() {
-            notifier.extend_start(START_EXTENSION);
-        }
-        Ok(match signals.wait(pause, batch.map(Batch::ended))? {
-            Wake::Timeout => (Interruption::None, false),
-            Wake::Ready => (Interruption::None, true),
-            Wake::Reload => (Interruption::Reload, false),
-            Wake::Stop => (Interruption::Stop, false),
-        })
-    }
-
-    fn refresh(
-        &mut self,
-        profiles: &[ProfileIndex],
-        signals: &Signals,
-        notifier: &Notifier,
-    ) -> io::Result<Interruption> {
-        let batch = Batch::start(self.order(profiles))?;
-        let mut asked_to_reload = Interruption::None;
-        loop {
-            match self.wait(Duration::MAX, Some(&batch), signals, notifier)? {
-                (Interruption::Stop, _) => return Ok(Interruption::Stop),
-                (Interruption::Reload, _) => asked_to_reload = Interruption::Reload,
-                (Interruption::None, false) => {}
-                (Interruption::None, true) => break,
-            }
-        }
-        self.record(profiles, batch);
-        self.hooks.look(&self.config, self.seams.clock.uptime());
-        self.tell(notifier);
-        Ok(asked_to_reload)
-    }
-
-    fn order(&self, profiles: &[ProfileIndex]) -> Order {
-        let names = self.config.profiles();
-        let order = |index: &ProfileIndex| {
+    fn selected(&self, profiles: &[ProfileIndex]) -> Vec<(String, Reuse)> {
+        let names = self.scene.config.profiles();
+        let select = |index: &ProfileIndex| {
             let generation = self.generations.get(index.0).copied().unwrap_or_default();
             Some((names.get(index.0)?.name.clone(), Reuse::After(generation)))
         };
-        Order {
-            config: Arc::clone(&self.config),
-            facts: self.facts.clone(),
-            clock: self.seams.clock,
-            seed: self.seams.seed ^ u64::try_from(self.seams.clock.uptime().as_nanos()).unwrap_or_default(),
-            anchor: self.anchor.clone(),
-            corrects_clock: self.seams.corrects_clock,
-            profiles: profiles.iter().filter_map(order).collect(),
-        }
+        profiles.iter().filter_map(select).collect()
     }
 
     /// Hands the outcomes to the plan. Profiles without one, because the batch as a whole failed, have failed with it.
-    fn record(&mut self, profiles: &[ProfileIndex], batch: Batch) {
+    fn record(&mut self, profiles: &[ProfileIndex], result: Result<batch::Result, Error>) {
         let mut outcomes = HashMap::new();
-        let mut whole = "the batch ended before its end".to_owned();
-        if let Some((report, anchor)) = batch.finish() {
-            self.anchor = anchor;
-            match report {
-                Ok(report) => outcomes.extend(report),
-                Err(cause) => whole = Error::Output(cause).with_causes(),
+        let mut whole = String::new();
+        match result {
+            Ok((report, anchor)) => {
+                self.scene.anchor = anchor;
+                match report {
+                    Ok(report) => outcomes.extend(report),
+                    Err(cause) => whole = Error::Output(cause).with_causes(),
+                }
             }
+            Err(error) => whole = error.with_causes(),
         }
-        let now = self.now();
-        let config = Arc::clone(&self.config);
+        let now = self.scene.now();
+        let config = Arc::clone(&self.scene.config);
         for index in profiles {
             let Some(managed) = config.profiles().get(index.0) else { continue };
             let verdict = match outcomes.remove(&managed.name) {
@@ -265,41 +253,58 @@ impl Daemon {
         if standing.is_extended { Verdict::Extended } else { Verdict::Published { due: standing.due } }
     }
 
-    fn tell(&self, notifier: &Notifier) {
-        let status = self.verdicts.in_words(&self.config);
-        if self.verdicts.are_complete() && self.verdicts.any_fresh() {
-            notifier.ready(&status);
+    fn tell(&mut self, outside: &Outside) {
+        let status = self.verdicts.in_words(&self.scene.config);
+        self.is_ready |= self.verdicts.are_complete() && self.verdicts.any_fresh();
+        // Said again, it ends a reload, however the profiles are.
+        if self.is_ready {
+            outside.notifier.ready(&status);
         } else {
-            notifier.status(&status);
+            outside.notifier.status(&status);
         }
     }
 
     /// Takes over a configuration that was read again. One that cannot be used changes nothing.
-    fn reload(&mut self, load: &Load<'_>, notifier: &Notifier) {
-        notifier.reloading();
-        match load().and_then(|(config, facts)| self.adopt(config, facts)) {
-            Ok(()) => info!("the configuration was read again"),
+    fn reload(&mut self, load: &Load<'_>, outside: &Outside) -> Result<ControlFlow<()>, Error> {
+        outside.notifier.reloading();
+        match self.adopt(load, outside) {
+            Ok(ControlFlow::Break(())) => return Ok(ControlFlow::Break(())),
+            Ok(ControlFlow::Continue(())) => info!("the configuration was read again"),
             Err(error) => {
                 error!("the configuration stays as it was: {}", error.with_causes());
                 self.verdicts.remark(format!("the new configuration is not used: {}", error.with_causes()));
             }
         }
-        self.tell(notifier);
+        self.tell(outside);
+        Ok(ControlFlow::Continue(()))
     }
 
-    fn adopt(&mut self, config: Config, facts: Facts) -> Result<(), Error> {
-        if facts.output_dir != self.facts.output_dir {
-            return Err(Error::OutputMoved { from: self.facts.output_dir.clone(), to: facts.output_dir });
+    fn adopt(&mut self, load: &Load<'_>, outside: &Outside) -> Result<ControlFlow<()>, Error> {
+        let (config, facts) = load()?;
+        let from = &self.scene.facts.output_dir;
+        if facts.output_dir != *from {
+            return Err(Error::OutputMoved { from: from.clone(), to: facts.output_dir });
         }
-        let ((), standings, _) = look_around(&config, &facts, self.seams, |_| Ok(()))?;
-        let before: HashMap<&str, ProfileIndex> = self
+        let scene = Scene { config: Arc::new(config), facts, ..self.scene.clone() };
+        let own = scene.clone();
+        let task = Task::start("reload", move || own.look_around()).map_err(Error::Thread)?;
+        let standings = match outside.attend(task, self.is_ready)? {
+            Attended::Stop => return Ok(ControlFlow::Break(())),
+            Attended::Ended(result, asked_to_reload) => {
+                self.asked_to_reload = asked_to_reload;
+                result.map_err(Error::Thread)??
+            }
+        };
+        self.carry_over(scene, standings);
+        Ok(ControlFlow::Continue(()))
+    }
+
+    fn carry_over(&mut self, scene: Scene, standings: Standings) {
+        let old = self.scene.config.profiles().iter().enumerate();
+        let before: HashMap<&str, ProfileIndex> =
+            old.map(|(index, old)| (old.name.as_str(), ProfileIndex(index))).collect();
+        let carried: Vec<Carried> = scene
             .config
-            .profiles()
-            .iter()
-            .enumerate()
-            .map(|(index, old)| (old.name.as_str(), ProfileIndex(index)))
-            .collect();
-        let carried: Vec<Carried> = config
             .profiles()
             .iter()
             .zip(&standings)
@@ -308,36 +313,14 @@ impl Daemon {
                 known: *known,
             })
             .collect();
-        let now = self.now();
         self.verdicts.carry(&carried);
-        self.plan.reload(carried, &now);
+        self.plan.reload(carried, &scene.now());
         self.generations = standings.into_iter().map(|(_, generation)| generation).collect();
-        self.config = Arc::new(config);
-        self.hooks.look(&self.config, self.seams.clock.uptime());
-        Ok(())
+        self.scene = scene;
+        self.look_for_hooks();
     }
-}
 
-/// What is published for each profile, and of which generation.
-type Standings = Vec<(Known, u64)>;
-
-/// Opens the output directory for a moment and sees what is published for each profile, and of which generation, and
-/// what is known there of the time.
-fn look_around<T>(
-    config: &Config,
-    facts: &Facts,
-    seams: Seams,
-    and: impl FnOnce(&Keeper<'_>) -> Result<T, OutputError>,
-) -> Result<(T, Standings, Option<Anchor>), Error> {
-    let transport = HttpTransport::new(seams.clock);
-    let host = Host::new(seams.clock, &transport, seams.seed).correcting(seams.corrects_clock);
-    let keeper = Keeper::open(&host, config, facts)?;
-    let extra = and(&keeper)?;
-    let standing = |profile| keeper.known(profile);
-    let standings =
-        config.profiles().iter().map(|managed| match managed.outcome.as_ref().ok().and_then(standing) {
-            None => (Known::Nothing, 0),
-            Some((issued, standing)) => (Known::Published { issued, due: standing.due }, standing.generation),
-        });
-    Ok((extra, standings.collect(), host.anchor()))
+    fn look_for_hooks(&mut self) {
+        self.hooks.look(&self.scene.config, self.scene.clock.uptime());
+    }
 }

@@ -247,6 +247,15 @@ impl Directory {
         nix::unistd::close(OwnedFd::from(file)).map_err(|cause| failed(Step::Close)(cause.into()))
     }
 
+    /// Reads the file `name` where it can be read at all. What is missing, damaged or no file counts as absent.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be said, because the process lacks descriptors or memory.
+    pub fn read_if_sound(&self, name: &str) -> Result<Option<Zeroizing<Vec<u8>>>, OutputError> {
+        self.read(name).or_else(|cause| OutputError::exhausted(&self.path.join(name), cause).map(|()| None))
+    }
+
     fn read_with_metadata(&self, name: &str) -> io::Result<Option<(Zeroizing<Vec<u8>>, FileStat)>> {
         // Without O_NONBLOCK, a FIFO that somebody put in place would hold us for ever.
         let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;

@@ -5,6 +5,8 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
+
 use super::shared_file::Refusal;
 use crate::config::trust::Untrusted;
 
@@ -114,6 +116,15 @@ pub enum OutputError {
 impl OutputError {
     pub(super) fn io(step: Step, path: &Path, cause: io::Error) -> Self {
         Self::Io { step, path: path.to_owned(), cause }
+    }
+
+    /// `cause` as an error of reading `path`, where it says nothing of the file: the process lacks descriptors or
+    /// memory, and will not for ever. Any other cause is the file's, which then counts as absent.
+    pub(crate) fn exhausted(path: &Path, cause: io::Error) -> Result<(), Self> {
+        match cause.raw_os_error().map(Errno::from_raw) {
+            Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM) => Err(Self::io(Step::Read, path, cause)),
+            _ => Ok(()),
+        }
     }
 
     /// One sentence for the operator.

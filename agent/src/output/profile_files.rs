@@ -47,8 +47,21 @@ pub fn are_complete(directory: &Directory, attributes: Attributes) -> bool {
 /// The published `credential_process` document, where it is still the one whose keyed digest is `digest`.
 #[must_use]
 pub fn read_own(directory: &Directory, key: &[u8], digest: &str) -> Option<Zeroizing<Vec<u8>>> {
-    let bytes = directory.read(JSON).ok().flatten()?;
-    (keyed_digest(key, &bytes) == digest).then_some(bytes)
+    try_read_own(directory, key, digest).ok().flatten()
+}
+
+/// The same, for whoever must not take a passing lack for an answer.
+///
+/// # Errors
+///
+/// When it cannot be said, because the process lacks descriptors or memory.
+pub fn try_read_own(
+    directory: &Directory,
+    key: &[u8],
+    digest: &str,
+) -> Result<Option<Zeroizing<Vec<u8>>>, OutputError> {
+    let bytes = directory.read_if_sound(JSON)?;
+    Ok(bytes.filter(|bytes| keyed_digest(key, bytes) == digest))
 }
 
 /// A digest of `bytes` that only this host can compute.

@@ -126,9 +126,9 @@ impl State {
     ///
     /// # Errors
     ///
-    /// When the key cannot be written.
+    /// When the key cannot be written, or not be read for want of descriptors or memory.
     pub fn open(directory: Directory, fresh_key: &[u8]) -> Result<Self, OutputError> {
-        let known = directory.read(KEY_FILE).ok().flatten();
+        let known = directory.read_if_sound(KEY_FILE)?;
         if known.is_some() {
             directory.mark_in_use();
         }
@@ -163,11 +163,20 @@ impl State {
     /// The record of `profile`, or an empty one.
     #[must_use]
     pub fn load(&self, profile: &str) -> Record {
-        let bytes = self.directory.read(&record_name(profile)).ok().flatten();
-        bytes
+        self.try_load(profile).unwrap_or_else(|_| Record::empty(profile))
+    }
+
+    /// The same, for whoever must not take a passing lack for an empty record.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be said, because the process lacks descriptors or memory.
+    pub fn try_load(&self, profile: &str) -> Result<Record, OutputError> {
+        let bytes = self.directory.read_if_sound(&record_name(profile))?;
+        Ok(bytes
             .and_then(|bytes| Record::parse(&bytes))
             .filter(|record| record.profile == profile)
-            .unwrap_or_else(|| Record { profile: profile.to_owned(), ..Record::default() })
+            .unwrap_or_else(|| Record::empty(profile)))
     }
 
     /// Every record that can be read.
@@ -212,6 +221,10 @@ fn record_name(profile: &str) -> String {
 }
 
 impl Record {
+    fn empty(profile: &str) -> Self {
+        Self { profile: profile.to_owned(), ..Self::default() }
+    }
+
     fn render(&self) -> String {
         let reduced: Vec<_> = self
             .reduced

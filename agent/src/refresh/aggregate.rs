@@ -5,12 +5,14 @@ use std::borrow::Cow;
 
 use serde_json::{Map, Value, json};
 
-use super::{Entry, Keeper, is_shared};
+use super::{Entry, Keeper, attributes, is_shared};
 use crate::anchor::Anchor;
 use crate::config::model::{BaseSource, Profile};
 use crate::credentials::IssuedCredentials;
 use crate::output::OutputError;
 use crate::output::directory::{Attributes, Directory, Durability};
+use crate::output::names::file_name;
+use crate::output::profile_files::{JSON, try_read_own};
 use crate::output::render::{Material, all_config, all_credentials, parse_process_json};
 use crate::output::state::Record;
 use crate::timestamp::{Rfc3339Seconds, between};
@@ -38,8 +40,8 @@ impl Keeper<'_> {
         let own = |entry: &&Entry<'_>| {
             entry.managed.outcome.as_ref().map_or(true, |profile| profile.publication.owner.is_none())
         };
-        let issued: Vec<(&str, Cow<'_, IssuedCredentials>)> =
-            entries.iter().filter(own).filter_map(|entry| self.issued(entry)).collect();
+        let issued = entries.iter().filter(own).filter_map(|entry| self.issued(entry).transpose());
+        let issued: Vec<(&str, Cow<'_, IssuedCredentials>)> = issued.collect::<Result<_, _>>()?;
         let materials: Vec<Material<'_>> =
             issued.iter().map(|(profile, issued)| Material { profile, issued, region: None }).collect();
         let text = all_credentials(&materials);
@@ -47,13 +49,30 @@ impl Keeper<'_> {
     }
 
     /// The credentials of this batch, or those that an earlier one has published.
-    fn issued<'e>(&self, entry: &'e Entry<'_>) -> Option<(&'e str, Cow<'e, IssuedCredentials>)> {
+    fn issued<'e>(
+        &self,
+        entry: &'e Entry<'_>,
+    ) -> Result<Option<(&'e str, Cow<'e, IssuedCredentials>)>, OutputError> {
         let name = entry.managed.name.as_str();
         if let Some(issued) = &entry.issued {
-            return Some((name, Cow::Borrowed(issued)));
+            return Ok(Some((name, Cow::Borrowed(issued))));
         }
-        let document = self.document(name, entry.record.published.as_ref()?)?;
-        Some((name, Cow::Owned(parse_process_json(&document.json)?)))
+        let Some(published) = &entry.record.published else { return Ok(None) };
+        let path = self.profiles.path().join(file_name(name));
+        let directory = match Directory::open_to_read(&path) {
+            Ok(directory) => directory,
+            Err(cause) => return OutputError::exhausted(&path, cause).map(|()| None),
+        };
+        // A refresh that failed between two files has left a set that is newer than its record, and as good. Only in
+        // a file of our own: what somebody else could write to has to be what was published.
+        let is_own = |profile: &Profile| directory.holds(JSON, attributes(&profile.publication));
+        let json = if entry.managed.outcome.as_ref().is_ok_and(is_own) {
+            directory.read_if_sound(JSON)?
+        } else {
+            try_read_own(&directory, self.state.key(), &published.digest)?
+        };
+        let issued = json.and_then(|json| parse_process_json(&json));
+        Ok(issued.map(|issued| (name, Cow::Owned(issued))))
     }
 
     /// Every profile that has been published; no secret.

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use log::{info, warn};
 
-use super::{Entry, Facts, Keeper};
+use super::{Facts, Keeper};
 use crate::config::Config;
 use crate::config::model::{BaseSource, Profile, RotationHook};
 use crate::error::Error;
@@ -67,9 +67,7 @@ impl Keeper<'_> {
     }
 
     fn write_status_only(&self) -> Result<(), OutputError> {
-        let entries: Vec<Entry<'_>> =
-            self.config.profiles().iter().map(|managed| self.entry(managed)).collect();
-        self.write_status(&entries)
+        self.write_status(&self.entries()?)
     }
 }
 

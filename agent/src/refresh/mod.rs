@@ -7,6 +7,7 @@ mod freshness;
 mod hooks;
 mod outage;
 mod shared;
+mod upkeep;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -41,8 +42,6 @@ pub use self::freshness::{Freshness, peek};
 pub use self::hooks::{FailedHook, run_hooks};
 
 const LOCK_FILE: &str = "batch.lock";
-/// Held by a daemon for life.
-const LIFE_LOCK_FILE: &str = "daemon.lock";
 /// A batch of another process is waited for so long.
 const LOCK_DEADLINE: Duration = Duration::from_secs(120);
 const LOCK_POLL: Duration = Duration::from_millis(50);
@@ -170,9 +169,7 @@ impl<'a> Keeper<'a> {
     ///
     /// When the directories cannot be used, or another batch does not end in time.
     pub fn open(host: &'a Host<'a>, config: &'a Config, facts: &'a Facts) -> Result<Self, OutputError> {
-        let usable = config.profiles().iter().filter_map(|managed| managed.outcome.as_ref().ok());
-        let shared = usable.into_iter().any(|profile| is_shared(&profile.publication));
-        let mode = if shared { PASSABLE } else { CLOSED };
+        let mode = directory_mode(config);
         let top = Directory::open_top(&facts.output_dir, mode)?;
         let state = top.subdirectory("state", CLOSED)?;
         let lock = lock(&state, LOCK_FILE, LOCK_DEADLINE, host)?;
@@ -194,8 +191,7 @@ impl<'a> Keeper<'a> {
     ///
     /// When the common files cannot be written; what becomes of a single profile is in the report.
     pub fn refresh(&self, selected: &[Selected<'_>]) -> Result<Report, OutputError> {
-        let mut entries: Vec<Entry<'a>> =
-            self.config.profiles().iter().map(|managed| self.entry(managed)).collect();
+        let mut entries = self.entries()?;
         let reuse: BTreeMap<&str, Reuse> =
             selected.iter().map(|selected| (selected.name, selected.reuse)).collect();
         let mut outcomes: Vec<Option<Result<Outcome, Error>>> = Vec::with_capacity(entries.len());
@@ -205,9 +201,9 @@ impl<'a> Keeper<'a> {
                 |reuse| match &entry.managed.outcome {
                     Err(error) => Some(Err(Error::Config(error.clone()))),
                     Ok(profile) => match self.kept(profile, &entry.record, *reuse) {
-                        Some(standing) => Some(
-                            self.merge_kept(profile, &mut entry.record).map(|()| Outcome::Kept(standing)),
-                        ),
+                        Some(standing) => {
+                            Some(self.keep(profile, &mut entry.record).map(|()| Outcome::Kept(standing)))
+                        }
                         None => {
                             jobs.push(Job { index, profile, reduced: entry.record.reduced.clone() });
                             None
@@ -232,16 +228,6 @@ impl<'a> Keeper<'a> {
         Ok(report)
     }
 
-    /// Takes the lock of the one daemon of this directory, which is released when the file is closed. A predecessor
-    /// that is about to end is waited for.
-    ///
-    /// # Errors
-    ///
-    /// When another daemon holds it for longer than `patience`.
-    pub fn life_lock(&self, patience: Duration) -> Result<std::fs::File, OutputError> {
-        lock(self.state.directory(), LIFE_LOCK_FILE, patience, self.host)
-    }
-
     /// What is published for `profile` and matches it, with the time of its issue.
     #[must_use]
     pub fn known(&self, profile: &Profile) -> Option<(OffsetDateTime, Standing)> {
@@ -253,13 +239,23 @@ impl<'a> Keeper<'a> {
         Some((published.issued, Standing::of(published)))
     }
 
-    fn entry(&self, managed: &'a ManagedProfile) -> Entry<'a> {
-        let record = if self.state.directory().is_new() {
-            Record { profile: managed.name.clone(), ..Record::default() }
-        } else {
-            self.state.load(&managed.name)
+    fn entries(&self) -> Result<Vec<Entry<'a>>, OutputError> {
+        let entry = |managed: &'a ManagedProfile| {
+            let record = if self.state.directory().is_new() {
+                Record { profile: managed.name.clone(), ..Record::default() }
+            } else {
+                self.state.try_load(&managed.name)?
+            };
+            Ok(Entry { managed, record, issued: None })
         };
-        Entry { managed, record, issued: None }
+        self.config.profiles().iter().map(entry).collect()
+    }
+
+    /// Looks after the files of a profile that is kept: the files of others, and what a crash before the first rename
+    /// left, which the old files say nothing of.
+    fn keep(&self, profile: &Profile, record: &mut Record) -> Result<(), Error> {
+        self.profile_directory(profile)?;
+        self.merge_kept(profile, record)
     }
 
     fn kept(&self, profile: &Profile, record: &Record, reuse: Reuse) -> Option<Standing> {
@@ -379,24 +375,6 @@ impl<'a> Keeper<'a> {
         Ok(Outcome::Failed { error, remaining, margin })
     }
 
-    /// Files of profiles that left the configuration go away with them. Only profiles of this very configuration
-    /// file count: a run with another one must not take down what it does not know.
-    fn remove_unmanaged(&self) -> Result<(), OutputError> {
-        let path = self.config_path();
-        if path.is_empty() || self.state.directory().is_new() {
-            return Ok(());
-        }
-        for record in self.state.load_all()? {
-            let managed = self.config.profiles().iter().any(|managed| managed.name == record.profile);
-            if !managed && record.config == path {
-                info!("profile `{}` is no longer managed; its files are removed", record.profile);
-                self.profiles.remove_subdirectory(&file_name(&record.profile))?;
-                self.state.forget(&record.profile)?;
-            }
-        }
-        Ok(())
-    }
-
     fn profile_directory(&self, profile: &Profile) -> Result<Directory, OutputError> {
         let mode = if is_shared(&profile.publication) { PASSABLE } else { CLOSED };
         let directory = self.profiles.subdirectory(&file_name(&profile.name), mode)?;
@@ -427,6 +405,12 @@ impl<'a> Keeper<'a> {
         let path = self.config.file().and_then(|path| std::path::absolute(path).ok());
         path.map(|path| path.to_string_lossy().into_owned()).unwrap_or_default()
     }
+}
+
+/// The mode of the directories that all profiles share.
+fn directory_mode(config: &Config) -> u32 {
+    let mut usable = config.profiles().iter().filter_map(|managed| managed.outcome.as_ref().ok());
+    if usable.any(|profile| is_shared(&profile.publication)) { PASSABLE } else { CLOSED }
 }
 
 /// Whether somebody beside the agent's user may read the files of a profile.

@@ -1,0 +1,106 @@
+//! Signals that end the daemon: at any moment, at once, and without loss.
+
+use std::fs;
+use std::process::Command;
+use std::time::Duration;
+
+use fake_aws::{Action, Fault, Kind};
+use nix::sys::signal::Signal;
+use nix::unistd::Pid;
+
+use super::{Daemon, SOON, let_pass, report, wait_until};
+use crate::host::{has, has_root, plant};
+use crate::support::{INSTANCE_CROSS_ACCOUNT, World};
+
+#[test]
+fn sigterm_and_sigint_end_an_idle_daemon() {
+    for signal in [Signal::SIGTERM, Signal::SIGINT] {
+        let world = World::new(INSTANCE_CROSS_ACCOUNT);
+        let mut daemon = Daemon::publishing(&world);
+        let_pass(Duration::from_millis(200));
+        let before = world.snapshot();
+        let time = daemon.stop(signal);
+        report(&format!("figure: {signal} ends an idle daemon within {} ms", time.as_millis()));
+        assert_eq!(world.snapshot(), before, "the files survive it");
+    }
+}
+
+#[test]
+fn they_end_it_in_the_middle_of_a_request() {
+    for kind in [Kind::Token, Kind::ExtendedDocument, Kind::AssumeRole] {
+        let world = World::new(INSTANCE_CROSS_ACCOUNT);
+        world.fake.imds().fail(Fault::new(Action::Hang).on(kind));
+        world.fake.sts().fail(Fault::new(Action::Hang).on(kind));
+        for signal in [Signal::SIGTERM, Signal::SIGINT] {
+            world.fake.clear_log();
+            let mut daemon = Daemon::start(&world);
+            wait_until(SOON, "the request", || world.fake.counts().requests(kind) > 0);
+            let time = daemon.stop(signal);
+            report(&format!("figure: {signal} during {kind:?} ends it within {} ms", time.as_millis()));
+        }
+    }
+}
+
+#[test]
+fn they_end_it_while_it_waits_for_another_batch() {
+    for reloads in [false, true] {
+        let world = World::new(INSTANCE_CROSS_ACCOUNT);
+        world.run(&["refresh"]).assert_silent_success();
+        let lock = fs::File::open(world.out().join("state/batch.lock")).unwrap();
+        if !reloads {
+            lock.lock().unwrap();
+        }
+        let mut daemon = Daemon::start(&world);
+        if reloads {
+            daemon.wait_for_log("keeping 1 profiles");
+            lock.lock().unwrap();
+            daemon.signal(Signal::SIGHUP);
+        }
+        let_pass(Duration::from_millis(500));
+        daemon.stop(Signal::SIGTERM);
+    }
+}
+
+#[test]
+fn they_end_it_as_the_first_process_of_a_namespace() {
+    let unshare = ["--kill-child", "--fork", "--pid", "--mount-proc", "--"];
+    let tried = || Command::new("unshare").args(unshare).arg("true").output();
+    if !has_root() || !has("PID namespaces", tried().is_ok_and(|output| output.status.success())) {
+        return;
+    }
+    for hangs in [false, true] {
+        let world = World::new(INSTANCE_CROSS_ACCOUNT);
+        if hangs {
+            world.fake.sts().fail(Fault::new(Action::Hang).on(Kind::AssumeRole));
+        }
+        let described = world.command(&["run"]);
+        let mut command = Command::new("unshare");
+        command.args(unshare).arg(described.get_program()).args(described.get_args()).env_clear();
+        command.envs(described.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        let mut daemon = Daemon::of(&world, &mut command);
+        wait_until(SOON, "the request", || world.fake.counts().requests(Kind::AssumeRole) > 0);
+        let children = format!("/proc/{0}/task/{0}/children", daemon.pid);
+        let child = fs::read_to_string(children).unwrap();
+        daemon.pid = Pid::from_raw(child.trim().parse().unwrap());
+        let status = fs::read_to_string(format!("/proc/{}/status", daemon.pid)).unwrap();
+        let nested = status.lines().find(|line| line.starts_with("NSpid:")).unwrap();
+        assert!(nested.ends_with("\t1"), "it is process 1: {nested}");
+        let signal = if hangs { Signal::SIGINT } else { Signal::SIGTERM };
+        let time = daemon.stop(signal);
+        report(&format!("figure: {signal} ends process 1 within {} ms", time.as_millis()));
+    }
+}
+
+#[test]
+fn what_a_crash_left_is_swept_at_the_start_though_nothing_is_due() {
+    let world = World::new(INSTANCE_CROSS_ACCOUNT);
+    world.run(&["refresh"]).assert_silent_success();
+    let clean = world.snapshot().len();
+    for directory in ["", "state", "profiles/instancecrossaccount"] {
+        plant(&world.out().join(directory).join(".credentials.rolekeeper-tmp"), b"half a secret");
+    }
+    plant(&world.out().join("state/daemon.lock"), b"");
+    let mut daemon = Daemon::start(&world);
+    wait_until(SOON, "the sweep", || world.snapshot().len() == clean + 1);
+    daemon.stop(Signal::SIGTERM);
+}
