@@ -1,4 +1,4 @@
-//! Is a request signed by who it says, for here and for now? The signature itself is recomputed by `aws-sigv4`
+//! Is a request signed by who it says, for this service and this moment? The signature itself is recomputed by `aws-sigv4`
 //! from the request as received. Knows nothing of actions, and leaves the wording of refusals to the services.
 
 use std::time::SystemTime;
