@@ -196,7 +196,11 @@ fn watch(child: &mut Child) -> u64 {
     let path = format!("/proc/{}/status", child.id());
     let mut peak = 0;
     while child.try_wait().unwrap().is_none() {
-        let status = std::fs::read_to_string(&path).unwrap_or_default();
+        let mut status = std::fs::read_to_string(&path).unwrap_or_default();
+        // Until it has become the program, the child is a copy of this one.
+        if !status.starts_with("Name:\trolekeeper\n") {
+            status.clear();
+        }
         let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
         if let Some(size) = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok()) {
             peak = peak.max(size);
