@@ -80,8 +80,16 @@ fn ask(
     headers: &[(&str, &str)],
 ) -> Result<Response, Failure> {
     let clock = SystemClock::start();
-    let request =
-        Request { channel, method, url, headers, body: b"", connect_timeout: TIMEOUT, timeout: TIMEOUT };
+    let request = Request {
+        channel,
+        method,
+        url,
+        headers,
+        body: b"",
+        connect_timeout: TIMEOUT,
+        timeout: TIMEOUT,
+        told_time: None,
+    };
     Ok(HttpTransport::new(&clock).send(&request)?)
 }
 
