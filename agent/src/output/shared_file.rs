@@ -133,6 +133,10 @@ fn sections(lines: &[Line<'_>], name: &str) -> Result<Vec<Ours>, LineError> {
         let many = found.len() > 1;
         match &line.role {
             Role::Header(titles) => {
+                // To botocore an indented header directly below ours is one; below our keys it would continue them.
+                if inside && !line.indent().is_empty() {
+                    return refuse(LineProblem::DisputedHeader);
+                }
                 has_property = false;
                 inside = match titles.matches(name) {
                     Match::No => false,
