@@ -104,6 +104,8 @@ fn what_readers_do_not_agree_on_is_refused() {
         ("[x] # [y]\n", LineProblem::DisputedHeader),
         ("[x]y\n", LineProblem::DisputedHeader),
         ("[a]\n  [x]\n", LineProblem::DisputedHeader),
+        ("[x]\n  [nested]\nk = v\n", LineProblem::DisputedHeader),
+        ("[x]\n; c\n\n   [nested]\n[a]\nk = v\n", LineProblem::DisputedHeader),
         ("[x]\na = 1\n[x]\n  b = 2\n", LineProblem::IndentedDuplicate),
     ] {
         assert_eq!(refused(current, "x"), problem, "{current:?}");
