@@ -22,8 +22,8 @@ step() { printf '%4d s  %s\n' "$SECONDS" "$*"; }
 fail() {
     printf 'FAILED: %s\n' "$*"
     if [ -n "${container:-}" ]; then
-        inside systemctl status --no-pager --full 'rolekeeper*' 2>&1 | tail -n 60 || true
-        inside journalctl --no-pager -n 40 -t systemd -t rolekeeper 2>&1 || true
+        inside systemctl status --no-pager --full --lines=0 'rolekeeper*' 2>&1 | tail -n 30 || true
+        inside journalctl --no-pager -n 30 -u 'rolekeeper*' -t rolekeeper -t CRON 2>&1 || true
     fi
     exit 1
 }
@@ -111,14 +111,15 @@ boot() {
     SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1 systemd-nspawn --quiet --directory="$root" --boot --register=no --keep-unit \
         --console=pipe --network-namespace-path="/run/netns/$name" "$@" </dev/null >"$stage/console" 2>&1 &
     nspawn=$!
-    eventually 30 has_leader || { cat "$stage/console"; fail 'it does not boot'; }
-    container=$(leader)
     eventually 120 is_up || { cat "$stage/console"; fail 'it does not come up'; }
 }
 
 leader() { cut -d' ' -f1 "/proc/$nspawn/task/$nspawn/children"; }
-has_leader() { [ -n "$(leader 2>/dev/null)" ]; }
-is_up() { case $(inside systemctl is-system-running 2>/dev/null) in running | degraded) ;; *) false ;; esac; }
+# The first child of nspawn is a helper that goes away, so the leader is looked up until it answers.
+is_up() {
+    container=$(leader 2>/dev/null) && [ -n "$container" ] || return 1
+    case $(inside systemctl is-system-running 2>/dev/null) in running | degraded) ;; *) false ;; esac
+}
 # With nothing of our own environment, where AWS may have been set up.
 inside() {
     nsenter --target "$container" --mount --uts --ipc --net --pid --cgroup -- \
