@@ -118,7 +118,7 @@ impl Key {
     }
 
     /// Whether the row is one of the agent's own, as a section of a profile would write it.
-    fn is_ours(&self) -> bool {
+    pub(crate) fn is_ours(&self) -> bool {
         self.reach == Reach::Agent || self.name.starts_with(PREFIX)
     }
 }

@@ -12,7 +12,7 @@ pub mod endpoint;
 pub mod error;
 mod imds;
 mod ini;
-mod keys;
+pub(crate) mod keys;
 mod limits;
 mod locate;
 pub mod model;
