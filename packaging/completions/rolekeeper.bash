@@ -5,43 +5,44 @@ _rolekeeper_profiles() {
 }
 
 _rolekeeper() {
-    local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
-    local command= operands=0 options= first= profiles=0 where=() word name index
+    local line=${COMP_LINE:0:COMP_POINT} words word current previous
+    local command= after= operands=0 options= first= profiles=0 where=()
     COMPREPLY=()
-    # bash cuts `--format=env` into three words.
-    if [[ $current == = ]]; then
-        current=
-    elif [[ $previous == = ]]; then
-        previous=${COMP_WORDS[COMP_CWORD - 2]}
-    fi
-    for ((index = 1; index < COMP_CWORD; index++)); do
-        word=${COMP_WORDS[index]}
+    # Not COMP_WORDS, which are cut at `=` and `:`.
+    read -r -a words <<<"$line"
+    [[ $line != *[[:space:]] ]] || words+=("")
+    current=${words[-1]} previous=${words[-2]}
+    unset 'words[-1]' 'words[0]'
+    for word in "${words[@]}"; do
+        if [[ -n $after ]]; then
+            case $after in --config | --output-dir) where+=("$after" "$word") ;; esac
+            after=
+            continue
+        fi
         case $word in
         --)
             # What follows is a command of its own.
-            if declare -F _command_offset >/dev/null; then
-                _command_offset $((index + 1))
-            elif ((COMP_CWORD == index + 1)); then
-                COMPREPLY=($(compgen -c -- "$current"))
+            if [[ $previous == -- ]]; then
+                mapfile -t COMPREPLY < <(compgen -c -- "$current")
             else
-                COMPREPLY=($(compgen -f -- "$current"))
+                _rolekeeper_files -f
             fi
             return
             ;;
-        --splay | --format | --min-life | --config | --output-dir | --role-arn | --credential-source | --profile-name | --external-id | --duration-seconds | --role-session-name | --region)
-            [[ ${COMP_WORDS[index + 1]} != = ]] || ((index++))
-            case $word in --config | --output-dir) where+=("$word" "${COMP_WORDS[index + 1]}") ;; esac
-            ((index++))
-            ;;
-        -* | =) ;;
+        --splay | --format | --min-life | --config | --output-dir | --role-arn | --credential-source | --profile-name | --external-id | --duration-seconds | --role-session-name | --region) after=$word ;;
+        --config=* | --output-dir=*) where+=("$word") ;;
+        -*) ;;
         *) if [[ -z $command ]]; then command=$word; else ((operands++)); fi ;;
         esac
     done
+    if [[ $current == --*=* ]]; then
+        previous=${current%%=*} current=${current#*=}
+    fi
     case $previous in
-    --format) COMPREPLY=($(compgen -W 'json env export ini' -- "$current")); return ;;
-    --config) COMPREPLY=($(compgen -f -- "$current")); return ;;
-    --output-dir) COMPREPLY=($(compgen -d -- "$current")); return ;;
-    --credential-source) COMPREPLY=($(compgen -W 'Ec2InstanceMetadata' -- "$current")); return ;;
+    --format) mapfile -t COMPREPLY < <(compgen -W 'json env export ini' -- "$current"); return ;;
+    --config) _rolekeeper_files -f; return ;;
+    --output-dir) _rolekeeper_files -d; return ;;
+    --credential-source) mapfile -t COMPREPLY < <(compgen -W 'Ec2InstanceMetadata' -- "$current"); return ;;
     --splay | --min-life | --role-arn | --profile-name | --external-id | --duration-seconds | --role-session-name | --region) return ;;
     esac
     case $command in
@@ -54,15 +55,20 @@ _rolekeeper() {
     *) options='--config --output-dir --verbose -v --help -h --version -V' first='run refresh print exec status whoami' ;;
     esac
     if [[ $current == -* ]]; then
-        COMPREPLY=($(compgen -W "$options" -- "$current"))
+        mapfile -t COMPREPLY < <(compgen -W "$options" -- "$current")
     elif [[ -n $first ]]; then
-        COMPREPLY=($(compgen -W "$first" -- "$current"))
+        mapfile -t COMPREPLY < <(compgen -W "$first" -- "$current")
     elif [[ $profiles == more ]] || ((operands < profiles)); then
-        while IFS= read -r name; do
-            printf -v word %q "$name"
-            if [[ $name == "$current"* || $word == "$current"* ]]; then COMPREPLY+=("$word"); fi
+        while IFS= read -r word; do
+            # Of a word with colons, only what follows the last one is replaced.
+            if [[ $word == "$current"* ]]; then COMPREPLY+=("${word#"${current%"${current##*:}"}"}"); fi
         done < <(_rolekeeper_profiles "${where[@]}")
     fi
+}
+
+_rolekeeper_files() {
+    compopt -o filenames 2>/dev/null
+    mapfile -t COMPREPLY < <(compgen "$1" -- "$current")
 }
 
 complete -F _rolekeeper rolekeeper

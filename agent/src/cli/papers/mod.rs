@@ -22,7 +22,10 @@ fn path(name: &str) -> PathBuf {
 #[track_caller]
 fn agrees(name: &str, expected: &str) {
     if std::env::var_os("ROLEKEEPER_WRITE_PAPERS").is_some() {
-        fs::write(path(name), expected).unwrap();
+        // Renamed into place, because other tests read it meanwhile.
+        let temporary = path(name).with_extension("new");
+        fs::write(&temporary, expected).unwrap();
+        fs::rename(temporary, path(name)).unwrap();
     }
     let found = read(name);
     let differs = found.lines().zip(expected.lines()).position(|(found, expected)| found != expected);

@@ -88,10 +88,10 @@ fn bash() -> String {
     for option in OPTIONS {
         let action = match value(option) {
             None | Some(Value::Free) => continue,
-            Some(Value::File) => "COMPREPLY=($(compgen -f -- \"$current\"))".to_owned(),
-            Some(Value::Directory) => "COMPREPLY=($(compgen -d -- \"$current\"))".to_owned(),
+            Some(Value::File) => "_rolekeeper_files -f".to_owned(),
+            Some(Value::Directory) => "_rolekeeper_files -d".to_owned(),
             Some(Value::Words(words)) => {
-                format!("COMPREPLY=($(compgen -W '{}' -- \"$current\"))", words.join(" "))
+                format!("mapfile -t COMPREPLY < <(compgen -W '{}' -- \"$current\")", words.join(" "))
             }
         };
         writeln!(text, "    --{}) {action}; return ;;", option.long).unwrap();
@@ -129,51 +129,57 @@ _rolekeeper_profiles() {
 }
 
 _rolekeeper() {
-    local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
-    local command= operands=0 options= first= profiles=0 where=() word name index
+    local line=${COMP_LINE:0:COMP_POINT} words word current previous
+    local command= after= operands=0 options= first= profiles=0 where=()
     COMPREPLY=()
-    # bash cuts `--format=env` into three words.
-    if [[ $current == = ]]; then
-        current=
-    elif [[ $previous == = ]]; then
-        previous=${COMP_WORDS[COMP_CWORD - 2]}
-    fi
-    for ((index = 1; index < COMP_CWORD; index++)); do
-        word=${COMP_WORDS[index]}
+    # Not COMP_WORDS, which are cut at `=` and `:`.
+    read -r -a words <<<"$line"
+    [[ $line != *[[:space:]] ]] || words+=("")
+    current=${words[-1]} previous=${words[-2]}
+    unset 'words[-1]' 'words[0]'
+    for word in "${words[@]}"; do
+        if [[ -n $after ]]; then
+            case $after in --config | --output-dir) where+=("$after" "$word") ;; esac
+            after=
+            continue
+        fi
         case $word in
         --)
             # What follows is a command of its own.
-            if declare -F _command_offset >/dev/null; then
-                _command_offset $((index + 1))
-            elif ((COMP_CWORD == index + 1)); then
-                COMPREPLY=($(compgen -c -- "$current"))
+            if [[ $previous == -- ]]; then
+                mapfile -t COMPREPLY < <(compgen -c -- "$current")
             else
-                COMPREPLY=($(compgen -f -- "$current"))
+                _rolekeeper_files -f
             fi
             return
             ;;
-        VALUED)
-            [[ ${COMP_WORDS[index + 1]} != = ]] || ((index++))
-            case $word in --config | --output-dir) where+=("$word" "${COMP_WORDS[index + 1]}") ;; esac
-            ((index++))
-            ;;
-        -* | =) ;;
+        VALUED) after=$word ;;
+        --config=* | --output-dir=*) where+=("$word") ;;
+        -*) ;;
         *) if [[ -z $command ]]; then command=$word; else ((operands++)); fi ;;
         esac
     done
+    if [[ $current == --*=* ]]; then
+        previous=${current%%=*} current=${current#*=}
+    fi
     case $previous in
 "#;
 
 const BASH_END: &str = r#"    if [[ $current == -* ]]; then
-        COMPREPLY=($(compgen -W "$options" -- "$current"))
+        mapfile -t COMPREPLY < <(compgen -W "$options" -- "$current")
     elif [[ -n $first ]]; then
-        COMPREPLY=($(compgen -W "$first" -- "$current"))
+        mapfile -t COMPREPLY < <(compgen -W "$first" -- "$current")
     elif [[ $profiles == more ]] || ((operands < profiles)); then
-        while IFS= read -r name; do
-            printf -v word %q "$name"
-            if [[ $name == "$current"* || $word == "$current"* ]]; then COMPREPLY+=("$word"); fi
+        while IFS= read -r word; do
+            # Of a word with colons, only what follows the last one is replaced.
+            if [[ $word == "$current"* ]]; then COMPREPLY+=("${word#"${current%"${current##*:}"}"}"); fi
         done < <(_rolekeeper_profiles "${where[@]}")
     fi
+}
+
+_rolekeeper_files() {
+    compopt -o filenames 2>/dev/null
+    mapfile -t COMPREPLY < <(compgen "$1" -- "$current")
 }
 
 complete -F _rolekeeper rolekeeper
@@ -224,15 +230,16 @@ _rolekeeper_profiles() {
 
 _rolekeeper() {
     local state
-    local -a commands line
+    local -a line subcommands
     local -A opt_args
-    commands=(
+    # `commands` is a name of zsh's own, which the completion of commands reads.
+    subcommands=(
 "#;
 
 const ZSH_COMMANDS: &str = r#"        '1: :->command' \
         '*:: :->rest'
     if [[ $state == command ]]; then
-        _describe command commands
+        _describe command subcommands
         return
     fi
     case $line[1] in
