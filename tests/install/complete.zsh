@@ -2,7 +2,7 @@
 # own with a line editor that writes down what its completion functions add, instead of showing it.
 zmodload zsh/zpty
 zpty shell zsh -f -i
-zpty -w shell 'PROMPT= RPROMPT=; stty -echo; fpath=($COMPLETIONS $fpath); autoload -U compinit; compinit -u -D'
+zpty -w shell 'PROMPT= RPROMPT=; stty -echo; fpath=($COMPLETIONS $fpath); autoload -U compinit; compinit -u -d $HOME/.zcompdump'
 zpty -w shell 'compadd() {
     local -a found shown
     [[ ${@[1,(i)(-|--)]} == *-(O|A|D)\ * ]] && { builtin compadd "$@"; return $? }

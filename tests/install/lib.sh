@@ -155,3 +155,12 @@ install_rolekeeper() {
 configure() { # FILE, else /etc/rolekeeper/config; the text on standard input
     install -D -m 600 /dev/stdin "$root${1:-/etc/rolekeeper/config}"
 }
+
+# The blocks of README.md that carry the mark `<!-- runs in: NAME -->`, each followed by a line with a zero byte.
+blocks() { # NAME
+    awk -v mark="<!-- runs in: $1 -->" '
+        marked && /^```/ { inside = 1; marked = 0; next }
+        inside && /^```/ { inside = 0; printf "%c", 0; next }
+        inside { print }
+        $0 == mark { marked = 1 }' "$repository/README.md"
+}
