@@ -153,7 +153,7 @@ fn prose(text: &str) -> String {
     const WIDTH: usize = 78;
     let mut quoted = false;
     let mut filled = String::new();
-    let mut column = 0;
+    let mut column = 0_usize;
     for word in text.split_whitespace() {
         let mut written = String::new();
         for letter in word.chars() {
@@ -166,7 +166,7 @@ fn prose(text: &str) -> String {
                 other => written.push(other),
             }
         }
-        if column > 0 && (filled.ends_with('.') || column + written.len() > WIDTH) {
+        if column > 0 && (filled.ends_with('.') || column.saturating_add(written.len()) > WIDTH) {
             filled.push('\n');
             column = 0;
         }
@@ -176,7 +176,7 @@ fn prose(text: &str) -> String {
             _ => filled.push(' '),
         }
         filled.push_str(&written);
-        column += written.len() + 1;
+        column = column.saturating_add(written.len()).saturating_add(1);
     }
     filled.push('\n');
     filled
