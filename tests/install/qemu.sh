@@ -39,6 +39,7 @@ helpers=$!
         s,^\( *\)region = us-east-1\$,&\n\1ca_bundle = /etc/rolekeeper/ca.pem," "$packaging/cloud-init/user-data.yaml"
     cat <<'END'
   - |
+    set +e
     unit=/sys/fs/cgroup/system.slice/rolekeeper.service
     mkdir -p /etc/systemd/system/rolekeeper.service.d
     {

@@ -102,6 +102,8 @@ case $(property StatusText) in '2 of 3 profiles fresh; failing: denied'*) ;; *) 
 inside setpriv --reuid app --regid app --clear-groups cat $files/given/credentials.json >/dev/null || fail 'its owner cannot read it'
 if inside setpriv --reuid other --regid other --clear-groups cat $files/given/credentials.json 2>/dev/null; then fail 'somebody else can read it'; fi
 [ "$(inside sh -c 'grep -c Seccomp:.*2 /proc/$0/status' "$(property MainPID)")" = 1 ] || fail 'no system call filter'
+[ "$(property WatchdogUSec)" = 2min ] || fail 'no watchdog'
+[ "$(property NeedDaemonReload) $(property NRestarts)" = 'no 0' ] || fail 'it was restarted'
 capabilities=$(inside sed -n 's/^CapBnd:\t//p' "/proc/$(property MainPID)/status")
 [ "$capabilities" = 0000000000000001 ] || fail "capabilities: $capabilities"
 
