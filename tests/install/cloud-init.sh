@@ -59,7 +59,7 @@ boot
 [ "$(status)" = 'done' ] || { output; fail 'cloud-init reports an error'; }
 works 'after the first boot'
 [ "$(downloads)" = 3 ] || fail "downloads: $(downloads)"
-output | grep -q 'instancecrossaccount' || { output; fail 'the status is not in the log'; }
+output | has 'instancecrossaccount' || { output; fail 'the status is not in the log'; }
 
 step 'NoCloud, second boot: nothing is downloaded, everything works'
 before=$(cd "$root" && sha256sum etc/rolekeeper/config etc/systemd/system/rolekeeper.service usr/bin/rolekeeper)
@@ -97,8 +97,8 @@ forget
 user_data "$sums" | sed 's/^\( *\)region = .*/&\n\1rolekeeper_ownr = app/' | seeded i-4
 boot
 [ "$(status)" = error ] || { output; fail 'a wrong configuration is not reported'; }
-output | grep -q 'rolekeeper has no credentials' || { output; fail 'the log does not say so'; }
-output | grep -q 'rolekeeper_owner' || { output; fail 'the log does not say what was meant'; }
+output | has 'rolekeeper has no credentials' || { output; fail 'the log does not say so'; }
+output | has 'rolekeeper_owner' || { output; fail 'the log does not say what was meant'; }
 power_off
 
 step 'Ec2: the user data come from the metadata service'
@@ -108,7 +108,7 @@ printf 'datasource_list: [Ec2]\ndatasource: {Ec2: {strict_id: false, metadata_ur
 user_data "$sums" >"$stage/user-data"
 boot
 [ "$(status)" = 'done' ] || { output; fail 'cloud-init reports an error with the Ec2 source'; }
-inside cloud-init status --long | grep -q 'DataSourceEc2' || fail "the source: $(inside cloud-init status --long)"
+inside cloud-init status --long | has 'DataSourceEc2' || fail "the source: $(inside cloud-init status --long)"
 works 'with the Ec2 source'
 kill "$metadata" "$server"
 step 'done'

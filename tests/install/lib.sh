@@ -28,6 +28,9 @@ fail() {
     exit 1
 }
 
+# grep, at the end of a pipe: it reads all of it, where -q would end the writer and with it, by pipefail, the test.
+has() { grep "$@" >/dev/null; }
+
 needs() { # COMMAND PACKAGE, in pairs
     local missing=()
     while [ $# -gt 0 ]; do
