@@ -104,6 +104,8 @@ if inside setpriv --reuid other --regid other --clear-groups cat $files/given/cr
 [ "$(inside sh -c 'grep -c Seccomp:.*2 /proc/$0/status' "$(property MainPID)")" = 1 ] || fail 'no system call filter'
 [ "$(property WatchdogUSec)" = 2min ] || fail 'no watchdog'
 [ "$(property NeedDaemonReload) $(property NRestarts)" = 'no 0' ] || fail 'it was restarted'
+inside systemd-analyze security --no-pager --threshold=22 rolekeeper.service >"$stage/security" ||
+    { cat "$stage/security"; fail 'more exposed than promised as it runs'; }
 capabilities=$(inside sed -n 's/^CapBnd:\t//p' "/proc/$(property MainPID)/status")
 [ "$capabilities" = 0000000000000001 ] || fail "capabilities: $capabilities"
 
