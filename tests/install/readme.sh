@@ -39,5 +39,11 @@ while IFS= read -r -d '' block; do
         inside journalctl -t cron --no-pager | grep -i error && fail 'cron does not like its file' ;;
     esac
 done < <(blocks host)
+step 'the examples of the default configuration, taken at their word'
+useradd --root "$root" app
+inside rolekeeper refresh --config /root/rolekeeper/packaging/config && fail 'comments configure nothing'
+sed -n '/rolekeeper\]/q; s/^# \(\[.*\|[a-z_]* = .*\)/\1/p' "$packaging/config" | configure
+inside env AWS_CA_BUNDLE=/etc/rolekeeper/ca.pem rolekeeper refresh --force >"$stage/said" 2>&1 || { cat "$stage/said"; fail 'they are not understood'; }
+[ "$(inside stat -c %U /run/rolekeeper/profiles/instancecrossaccount/env)" = app ] || fail 'the owner of the example'
 [ "$ran" -ge 6 ] || fail "only $ran blocks were found"
 step "$ran blocks"
