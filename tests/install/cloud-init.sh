@@ -19,9 +19,7 @@ install -m 644 "$packaging/systemd/rolekeeper.service" "$release/"
 (cd "$release" && sha256sum -- * >"$stage/SHA256SUMS" && mv "$stage/SHA256SUMS" SHA256SUMS)
 sums=$(sha256sum <"$release/SHA256SUMS" | cut -d' ' -f1)
 ip netns exec "$name" python3 -m http.server --bind 127.0.0.1 --directory "$release" 8000 >"$stage/downloads" 2>&1 &
-server=$!
 ip netns exec "$name" python3 "$repository/tests/install/metadata.py" "$stage/user-data" 8169 >"$stage/metadata" 2>&1 &
-metadata=$!
 
 # As published, but for where the release is and what vouches for it, and for the CA of the fake AWS.
 user_data() { # SUMS
@@ -110,5 +108,4 @@ boot
 [ "$(status)" = 'done' ] || { output; fail 'cloud-init reports an error with the Ec2 source'; }
 inside cloud-init status --long | has 'DataSourceEc2' || fail "the source: $(inside cloud-init status --long)"
 works 'with the Ec2 source'
-kill "$metadata" "$server"
 step 'done'

@@ -143,7 +143,9 @@ end_world() {
     local code=$?
     set +e
     power_off
-    if [ -n "${AWS_PID:-}" ]; then kill "$AWS_PID"; wait "$AWS_PID"; fi 2>/dev/null
+    # The fake AWS, and what else a script has started there.
+    ip netns pids "$name" 2>/dev/null | xargs -r kill 2>/dev/null
+    wait 2>/dev/null
     ip netns del "$name" 2>/dev/null
     umount "$root" && rm -rf "$stage"
     exit $code

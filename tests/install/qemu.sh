@@ -33,7 +33,6 @@ install -m 644 "$packaging/systemd/rolekeeper.service" "$stage/release/"
 (cd "$stage/release" && sha256sum -- * >"$stage/SHA256SUMS" && mv "$stage/SHA256SUMS" SHA256SUMS)
 sums=$(sha256sum <"$stage/release/SHA256SUMS" | cut -d' ' -f1)
 ip netns exec "$name" python3 -m http.server --bind 127.0.0.1 --directory "$stage/release" 8000 >"$stage/downloads" 2>&1 &
-helpers=$!
 {
     sed "s,^\( *release=\).*,\1http://10.0.2.2:8000, ; s,^\( *sums=\).*,\1$sums,
         s,^\( *\)region = us-east-1\$,&\n\1ca_bundle = /etc/rolekeeper/ca.pem," "$packaging/cloud-init/user-data.yaml"
@@ -60,7 +59,6 @@ helpers=$!
 END
 } >"$stage/user-data"
 ip netns exec "$name" python3 "$repository/tests/install/metadata.py" "$stage/user-data" 8169 >"$stage/metadata" 2>&1 &
-helpers="$helpers $!"
 mke2fs -q -F -t ext4 -d "$root" "$stage/disk" 2G
 
 step 'the machine'
@@ -71,7 +69,6 @@ ip netns exec "$name" timeout --kill-after=5 1200 qemu-system-x86_64 -accel tcg,
     -drive "file=$stage/disk,format=raw,if=virtio" -netdev user,id=n -device virtio-net-pci,netdev=n \
     -smbios type=1,uuid=ec2e1916-9099-7caf-fd21-012345abcdef,serial=ec2e1916-9099-7caf-fd21-012345abcdef \
     </dev/null >"$log" 2>&1 || fail "qemu ended badly, see $log"
-kill $helpers
 
 step 'what was seen'
 tr -d '\r' <"$log" | sed -n 's/^seen: //p' | tee "$stage/seen"
