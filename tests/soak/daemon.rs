@@ -21,8 +21,11 @@ pub(crate) struct Daemon {
 /// What a process costs at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Cost {
-    /// In KiB.
+    /// The whole resident memory, in KiB.
     pub(crate) resident: u64,
+    /// The part of it that was allocated, in KiB; the rest are pages of the program itself, which are there once the
+    /// road that they hold has been taken.
+    pub(crate) allocated: u64,
     pub(crate) threads: usize,
     /// What the descriptors lead to, sorted; shown to root alone.
     pub(crate) descriptors: Vec<String>,
@@ -75,7 +78,10 @@ impl Daemon {
     pub(crate) fn cost(&self) -> Cost {
         let place = PathBuf::from(format!("/proc/{}", self.pid()));
         let status = fs::read_to_string(place.join("status")).unwrap();
-        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        let figure = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+            line.trim().trim_end_matches(" kB").parse().unwrap()
+        };
         // A descriptor may be closed between the listing and the look at it.
         let target = |entry: std::io::Result<fs::DirEntry>| fs::read_link(entry.ok()?.path()).ok();
         let listing = fs::read_dir(place.join("fd")).into_iter().flatten();
@@ -86,7 +92,8 @@ impl Daemon {
         let of_task =
             |task: fs::DirEntry| fs::read_to_string(task.path().join("children")).unwrap_or_default();
         Cost {
-            resident: resident.trim().trim_end_matches(" kB").parse().unwrap(),
+            resident: figure("VmRSS:"),
+            allocated: figure("RssAnon:"),
             threads: tasks().count(),
             descriptors,
             children: tasks().map(of_task).map(|children| children.split_whitespace().count()).sum(),

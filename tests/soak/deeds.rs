@@ -40,13 +40,16 @@ pub(crate) enum Deed {
 /// A deed and its time.
 pub(crate) type Timed = (Duration, Deed);
 
+/// Runs of so many seconds have two minutes of good weather whose memory is compared.
+pub(crate) const JUDGED: u64 = 240;
+
 const SECOND: Duration = Duration::from_secs(1);
 
 /// The times of bad weather: never in the second minute nor in the last, which are compared with each other, and so
 /// long before the end that everything can be fresh again.
 fn storms(options: &Options, dice: &mut Dice) -> Vec<(Duration, Duration)> {
     let end = options.time();
-    if options.seconds < 240 {
+    if options.seconds < JUDGED {
         let start = end / 4;
         return vec![(start, start + end / 4)];
     }
@@ -92,6 +95,10 @@ pub(crate) fn timeline(options: &Options) -> Vec<Timed> {
         }
         at += dice.milliseconds(2_000, 8_000);
     }
+    // A reload builds the new configuration while the old one is there, and leaves holes in the heap that a dozen more
+    // of them fill. Memory is flat after that, so they come before it is judged.
+    let is_judged = options.seconds >= JUDGED;
+    deeds.extend((3..28).filter(|_| is_judged).map(|number| (2 * number * SECOND, Deed::Reload)));
     deeds.sort_by_key(|(at, _)| *at);
     deeds
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::daemon::Cost;
+use crate::deeds::JUDGED;
 use crate::doubts::{Doubt, Doubts};
 use crate::options::Options;
 
@@ -14,19 +15,19 @@ const GROWTH: u64 = 5;
 pub(crate) struct Samples(pub(crate) Vec<(Duration, Cost)>);
 
 impl Samples {
-    /// The median of the resident memory between two instants, in KiB.
-    fn memory(&self, from: Duration, until: Duration) -> Option<u64> {
+    /// The median of `what` between two instants, in KiB.
+    fn median(&self, from: Duration, until: Duration, what: fn(&Cost) -> u64) -> Option<u64> {
         let within = self.0.iter().filter(|(at, _)| *at >= from && *at < until);
-        let mut sizes: Vec<u64> = within.map(|(_, cost)| cost.resident).collect();
+        let mut sizes: Vec<u64> = within.map(|(_, cost)| what(cost)).collect();
         sizes.sort_unstable();
         sizes.get(sizes.len() / 2).copied()
     }
 
-    /// Second minute and last minute, where the run is long enough to tell them apart.
-    pub(crate) fn minutes(&self, options: &Options) -> Option<(u64, u64)> {
-        const MINUTE: Duration = Duration::from_secs(60);
-        let last = options.time().checked_sub(MINUTE).filter(|last| *last >= 3 * MINUTE)?;
-        Some((self.memory(MINUTE, 2 * MINUTE)?, self.memory(last, options.time())?))
+    /// The medians of `what` for each minute of the run.
+    fn by_minute(&self, options: &Options, what: fn(&Cost) -> u64) -> Vec<u64> {
+        let minute = |number: u64| Duration::from_secs(60 * number);
+        let median = |number| self.median(minute(number), minute(number + 1), what);
+        (0..options.seconds.div_ceil(60)).filter_map(median).collect()
     }
 
     pub(crate) fn most(&self, what: impl Fn(&Cost) -> usize) -> usize {
@@ -86,16 +87,19 @@ pub(crate) fn print(options: &Options, samples: &Samples, tally: &Tally, doubts:
         new.descriptors.len(),
         count(Doubt::Leaked)
     );
-    let minute = |number: u64| Duration::from_secs(60 * number);
-    let medians =
-        (0..seconds.div_ceil(60)).filter_map(|number| samples.memory(minute(number), minute(number + 1)));
-    let medians: Vec<String> = medians.map(|median| median.to_string()).collect();
-    println!("  by minute  {} KiB", medians.join(" "));
-    let is_flat = samples.minutes(options).is_none_or(|(second, last)| {
-        let percent = last as f64 * 100.0 / second as f64 - 100.0;
-        println!("  memory     {second} KiB in the second minute, {last} KiB in the last: {percent:+.1} %");
-        last * 100 <= second * (100 + GROWTH)
-    });
+    let words = |sizes: &[u64]| sizes.iter().map(u64::to_string).collect::<Vec<_>>().join(" ");
+    let allocated = samples.by_minute(options, |cost| cost.allocated);
+    println!("  resident   {} KiB, by minute", words(&samples.by_minute(options, |cost| cost.resident)));
+    println!("  allocated  {} KiB, by minute", words(&allocated));
+    let is_flat = match allocated[..] {
+        // Shorter runs have no weather that is the same twice.
+        [_, second, .., last] if options.seconds >= JUDGED => {
+            let percent = last as f64 * 100.0 / second as f64 - 100.0;
+            println!("  memory     {percent:+.1} % from the second minute to the last");
+            last * 100 <= second * (100 + GROWTH)
+        }
+        _ => true,
+    };
     doubts.examples().iter().for_each(|example| println!("{example}"));
     let is_clean = [Doubt::Torn, Doubt::Wrong, Doubt::Stale, Doubt::Command, Doubt::Leaked]
         .iter()
