@@ -168,7 +168,9 @@ impl Error {
         match disposition {
             _ if cause.is_answer_of_imds() => Disposition::Retry,
             Disposition::Misconfigured => Disposition::Refused,
-            Disposition::Retry | Disposition::Refused | Disposition::Local | Disposition::Broken => disposition,
+            Disposition::Retry | Disposition::Refused | Disposition::Local | Disposition::Broken => {
+                disposition
+            }
         }
     }
 

@@ -69,13 +69,15 @@ fn storms(options: &Options, dice: &mut Dice) -> Vec<(Duration, Duration)> {
 pub(crate) fn timeline(options: &Options) -> Vec<Timed> {
     let mut dice = Dice::new(options.seed);
     let mut deeds = Vec::new();
+    // A short storm has to be a dense one.
+    let rarest = if options.seconds < JUDGED { 800 } else { 5_000 };
     for (from, until) in storms(options, &mut dice) {
         let mut at = from;
         while at < until {
             let longest = u64::try_from((until - at).as_millis()).unwrap().clamp(600, 12_000);
             let end = at + dice.milliseconds(500, longest);
             fault(&mut deeds, &mut dice, at, end);
-            at += dice.milliseconds(200, 5_000);
+            at += dice.milliseconds(200, rarest);
         }
     }
     // What may happen at any time, and excuses nothing but what it does itself.
