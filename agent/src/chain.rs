@@ -336,10 +336,12 @@ impl ChainError {
         matches!(self, Self::Imds(cause) if cause.is_outage())
     }
 
-    /// Whether the instance metadata service was asked, and did not give what was wanted.
+    /// Whether the instance metadata service was asked, and did not give what was wanted: a region too, because what
+    /// no region could come from has been refused before.
     #[must_use]
     pub fn is_answer_of_imds(&self) -> bool {
         matches!(self, Self::Imds(cause) if !matches!(**cause, ImdsError::Disabled))
+            || matches!(self, Self::Role { cause: StsError::NoRegion, .. })
     }
 
     /// One sentence for the operator.

@@ -158,14 +158,20 @@ impl Error {
         }
     }
 
-    /// What it means for the plan of a daemon. Whatever the instance's own service refuses may be mended from outside
-    /// at any time, and to ask it again costs nobody anything.
+    /// What it means for the plan of a daemon. What a chain has met with may be mended from outside at any time, in IAM
+    /// or in a file of certificates, so that only an error of the configuration itself waits for another one; and to
+    /// ask the instance's own service again costs nobody anything.
     #[must_use]
     pub fn pace(&self) -> Disposition {
-        if matches!(self, Self::Chain { cause, .. } if cause.is_answer_of_imds()) {
-            return Disposition::Retry;
+        let disposition = self.disposition();
+        let Self::Chain { cause, .. } = self else { return disposition };
+        match disposition {
+            _ if cause.is_answer_of_imds() => Disposition::Retry,
+            Disposition::Misconfigured => Disposition::Refused,
+            Disposition::Retry | Disposition::Refused | Disposition::Local | Disposition::Broken => {
+                disposition
+            }
         }
-        self.disposition()
     }
 
     /// At most one sentence for the operator.
@@ -269,5 +275,31 @@ impl From<ConfigError> for Error {
 impl From<OutputError> for Error {
     fn from(cause: OutputError) -> Self {
         Self::Output(cause)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::source::imds::ImdsError;
+    use crate::sts::StsError;
+
+    #[test]
+    fn only_the_configuration_itself_makes_the_daemon_wait_for_another_one() {
+        let imds = |cause| ChainError::Imds(Arc::new(cause));
+        for (cause, pace) in [
+            (imds(ImdsError::TokenRefused(405)), Disposition::Retry),
+            (imds(ImdsError::TokenRefused(403)), Disposition::Retry),
+            (imds(ImdsError::UnknownInstanceProfile("x".to_owned())), Disposition::Retry),
+            (imds(ImdsError::Disabled), Disposition::Refused),
+            (ChainError::Role { role_arn: "x".to_owned(), cause: StsError::NoRegion }, Disposition::Retry),
+            (ChainError::UnusableKeys { profile: "x".to_owned() }, Disposition::Refused),
+        ] {
+            let error = Error::Chain { profile: "x".to_owned(), cause: Box::new(cause) };
+            assert_eq!(error.pace(), pace, "{error:?}");
+        }
+        assert_eq!(Error::NoProfile { known: Vec::new() }.pace(), Disposition::Misconfigured);
     }
 }

@@ -7,6 +7,7 @@ mod reload;
 mod rotation;
 mod service;
 mod signals;
+mod steps;
 
 use std::fs::{self, File};
 use std::path::PathBuf;

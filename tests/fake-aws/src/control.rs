@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::fault::Fault;
-use crate::iam::{Keys, Permission, Role, Trust};
+use crate::iam::{Identity, Keys, Permission, Role, Trust};
 use crate::imds::{ExpirationForm, Refusal};
 use crate::record::Service;
 use crate::state::Shared;
@@ -168,6 +168,17 @@ impl S3<'_> {
     }
 }
 
+/// A role session that was opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// Its keys.
+    pub keys: Keys,
+    /// The name that the caller gave it.
+    pub name: String,
+    /// When it ends.
+    pub expiration: time::OffsetDateTime,
+}
+
 /// Control of users, roles and what they may do. Methods that name a user or role that does not exist change
 /// nothing.
 #[derive(Clone, Copy, Debug)]
@@ -230,6 +241,15 @@ impl<'a> Iam<'a> {
     #[must_use]
     pub fn keys_of(&self, arn: &str) -> Option<Keys> {
         self.shared.lock().directory.keys_of(arn).cloned()
+    }
+
+    /// The role session that an access key belongs to; `None` for keys that nobody was given, and for those of users.
+    #[must_use]
+    pub fn session(&self, access_key_id: &str) -> Option<Session> {
+        let state = self.shared.lock();
+        let record = state.directory.key(access_key_id)?;
+        let Identity::Session { name, .. } = &record.identity else { return None };
+        Some(Session { keys: record.keys.clone(), name: name.clone(), expiration: record.expiration? })
     }
 
     /// Makes an access key unknown, long-term or of a session.

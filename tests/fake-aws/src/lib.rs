@@ -40,7 +40,7 @@ mod state;
 mod sts;
 mod verify;
 
-pub use control::{Iam, Imds, S3, Sts};
+pub use control::{Iam, Imds, S3, Session, Sts};
 pub use error::StartError;
 pub use fake::FakeAws;
 pub use fault::{Action, Fault};
