@@ -183,9 +183,11 @@ fn sharing_key(profile: &Profile) -> String {
     let base = &profile.chain.base;
     if base.is_instance() {
         format!("{:?}", profile.imds)
-    } else {
-        // Where a source calls a service, these decide how it is reached.
+    } else if base.first_role().is_some() {
+        // Where STS is asked, and which, is part of the question.
         format!("{base:?}{:?}{:?}{:?}", profile.region, profile.sts, profile.sts_fallback_regions)
+    } else {
+        format!("{base:?}{:?}", profile.sts.ca_bundle)
     }
 }
 

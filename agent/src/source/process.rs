@@ -64,7 +64,7 @@ fn parse(output: &[u8]) -> Result<IssuedCredentials, &'static str> {
     let unchecked = UncheckedCredentials {
         access_key_id: text("AccessKeyId"),
         secret_access_key: text("SecretAccessKey"),
-        session_token: text("SessionToken").filter(|token| !token.is_empty()),
+        session_token: text("SessionToken").filter(|_| json.text("SessionToken") != Some("")),
         expiration: text("Expiration"),
         account_id: text("AccountId"),
     };
