@@ -36,9 +36,12 @@ pub enum ProcessError {
 /// Runs the command and reads what it prints.
 pub(super) fn fetch(settings: &ProcessSettings, clock: &dyn Clock) -> Result<IssuedCredentials, SourceError> {
     let failed = |cause| SourceError::Process { profile: settings.profile.clone(), cause };
-    let marker = [(OsString::from(MARKER), OsString::from(&settings.profile))];
+    let added = [
+        (OsString::from("PATH"), settings.path.clone()),
+        (OsString::from(MARKER), OsString::from(&settings.profile)),
+    ];
     let command =
-        Hook { words: &settings.words, environment: &marker, timeout: TIMEOUT, purpose: Purpose::Answer };
+        Hook { words: &settings.words, environment: &added, timeout: TIMEOUT, purpose: Purpose::Answer };
     let (output, ended) = command.run(clock);
     if output.dropped() > 0 {
         return Err(failed(ProcessError::TooMuch));

@@ -77,7 +77,7 @@ fn long_term_keys_of_a_process_assume_roles() {
 
 #[test]
 fn anything_else_is_an_error_and_what_was_published_stays() {
-    let fine = printing(&format!("cat DIR/answer 2>/dev/null; exit $(cat DIR/code)"), "");
+    let fine = printing("cat DIR/answer 2>/dev/null; exit $(cat DIR/code)", "");
     fine.write("answer", GOOD);
     fine.write("code", "0");
     assert_eq!(refresh(&fine).code, 0);
