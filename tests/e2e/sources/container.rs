@@ -90,14 +90,14 @@ fn what_may_pass_is_asked_again_and_what_was_decided_is_not() {
     at_once(
         [
             (Action::status(500), 2, 0, 3, ""),
-            (Action::error(503, "Busy"), 9, 75, 3, "status 503: Busy ordered by the test"),
+            (Action::error(503, "Busy"), 9, 75, 3, "status 503: Busy: ordered by the test"),
             (Action::EmptyBody, 1, 0, 2, ""),
             (Action::EmptyBody, 9, 75, 3, "no JSON object"),
             (Action::ResetBefore, 2, 0, 3, ""),
             (Action::error(429, "Slow"), 1, 0, 2, ""),
-            (Action::error(404, "NoRole"), 9, 77, 1, "status 404: NoRole ordered by the test"),
+            (Action::error(404, "NoRole"), 9, 77, 1, "status 404: NoRole: ordered by the test"),
             (Action::error(400, "Bad"), 9, 77, 1, "status 400"),
-            (Action::Redirect("http://127.0.0.1:1/".to_owned()), 9, 77, 1, "status 302"),
+            (Action::Redirect("http://127.0.0.1:1/".to_owned()), 9, 77, 1, "status 302\n"),
             (Action::Oversized(1_000_000_000), 9, 75, 1, "longer than"),
         ],
         |(action, times, code, requests, says)| ordered(action, times, code, requests, says),
@@ -109,7 +109,7 @@ fn a_wrong_token_is_the_endpoint_s_to_refuse_and_no_secret_of_ours_is_shown() {
     let world = World::new(BASE);
     world.fake.container().require_authorization(Some("right"));
     let run = refresh(&world, &[(TOKEN, "wrong-but-secret")]);
-    run.assert_failure(77, &["status 401: InvalidToken the authorization is not the one"]);
+    run.assert_failure(77, &["status 401: InvalidToken: the authorization is not the one"]);
     assert!(!run.stderr.contains("wrong-but-secret") && !run.stderr.contains("of=task"), "{run:?}");
 }
 
