@@ -224,6 +224,12 @@ fn what_is_no_valid_assertion_is_named() {
     refresh(&world).assert_failure(77, &["ExpiredToken", "whoever writes it has to renew it"]);
     world.write("assertion", sts.saml_assertion(EFGH, SAML, "alice", Duration::minutes(5)));
     refresh(&world).assert_failure(77, &["AccessDenied", "sts:AssumeRoleWithSAML"]);
+    let good = sts.saml_assertion(LONG, SAML, "alice", Duration::minutes(5));
+    // A character in the middle, of the name in the assertion or beside it.
+    let (first, second) = good.split_at(good.len() / 2);
+    let other = if second.starts_with('A') { "B" } else { "A" };
+    world.write("assertion", format!("{first}{other}{}", second.split_at(1).1));
+    refresh(&world).assert_failure(77, &["InvalidIdentityToken"]);
     world.write("assertion", "A".repeat(100_000));
     refresh(&world).assert_failure(77, &["InvalidIdentityToken"]);
     assert!(world.is_unpublished("a"));

@@ -178,7 +178,7 @@ impl Sts<'_> {
     }
 
     /// A SAML response in base64 that lets the subject take `role` through `provider`, a `saml-provider/` of the role's
-    /// account, and names the session, for `lifetime`, which may be negative. Not signed: no XML signature is checked.
+    /// account, and names the session, for `lifetime`, which may be negative.
     #[must_use]
     pub fn saml_assertion(
         &self,
@@ -187,8 +187,9 @@ impl Sts<'_> {
         session_name: &str,
         lifetime: time::Duration,
     ) -> String {
-        let end = self.shared.lock().sts.now().saturating_add(lifetime);
-        crate::sts::assertion(role, provider, session_name, end)
+        let state = self.shared.lock();
+        let end = state.sts.now().saturating_add(lifetime);
+        crate::sts::assertion(&state.sts.issuer, role, provider, session_name, end)
     }
 
     /// Whether `Credentials` comes before `AssumedRoleUser` in answers.

@@ -1,5 +1,6 @@
-//! `AssumeRoleWithSAML`: not signed, believed for the sake of a SAML response, whose audience, recipient, time, role and
-//! provider are checked. Its XML signature is not: no library for that is as small as this fake.
+//! `AssumeRoleWithSAML`: not signed, believed for the sake of a SAML response, whose audience, recipient, time, role,
+//! provider and signature are checked. The signature is one over the very bytes instead of an XML signature over their
+//! canonical form: what matters here is that a response that was changed on its way is found out.
 
 use roxmltree::{Document, Node};
 use time::OffsetDateTime;
@@ -7,6 +8,7 @@ use time::format_description::well_known::Rfc3339;
 
 use super::assume_role::Wanted;
 use super::limits::Findings;
+use super::web_identity::Issuer;
 use super::{Call, StsError, assume_role, session, session_policy};
 use crate::form::escape_xml;
 use crate::state::State;
@@ -16,6 +18,8 @@ const ACTION: &str = "sts:AssumeRoleWithSAML";
 const AUDIENCE: &str = "urn:amazon:webservices";
 const RECIPIENT: &str = "https://signin.aws.amazon.com/saml";
 const ROLE: &str = "https://aws.amazon.com/SAML/Attributes/Role";
+/// Ends what is signed.
+const SIGNATURE: &str = "<Signature>";
 const SESSION_NAME: &str = "https://aws.amazon.com/SAML/Attributes/RoleSessionName";
 
 pub(super) fn perform(state: &mut State, call: &Call<'_>) -> Result<String, StsError> {
@@ -39,6 +43,12 @@ pub(super) fn perform(state: &mut State, call: &Call<'_>) -> Result<String, StsE
         .and_then(|bytes| String::from_utf8(bytes).ok())
         .ok_or_else(|| invalid("Invalid base64 SAMLResponse"))?;
     let document = Document::parse(&text).map_err(|_| invalid("SAML response is no XML"))?;
+    let signed =
+        text.split_once(SIGNATURE).and_then(|(signed, rest)| Some((signed, rest.split_once('<')?.0)));
+    let proof = signed.and_then(|(signed, proof)| Some((signed, base64::decode(proof)?)));
+    if !proof.is_some_and(|(signed, proof)| state.sts.issuer.has_signed(signed, &proof)) {
+        return Err(invalid("Response signature invalid"));
+    }
     let session_name = check(&document, principal, call.parameter("RoleArn"), state.sts.now())?;
     let wanted: Wanted<'_> = assume_role::check_limits_named(call, Some(session_name))?;
     let policy = wanted.policy.map(session_policy::parse).transpose()?;
@@ -104,7 +114,13 @@ fn attribute<'a>(document: &'a Document<'_>, name: &str) -> Option<&'a str> {
 }
 
 /// A response of the identity provider, as it posts it.
-pub(crate) fn assertion(role: &str, provider: &str, session_name: &str, end: OffsetDateTime) -> String {
+pub(crate) fn assertion(
+    key: &Issuer,
+    role: &str,
+    provider: &str,
+    session_name: &str,
+    end: OffsetDateTime,
+) -> String {
     let end = clock::rfc3339(end);
     let attribute = |name: &str, value: &str| {
         format!(
@@ -112,17 +128,19 @@ pub(crate) fn assertion(role: &str, provider: &str, session_name: &str, end: Off
             escape_xml(value)
         )
     };
-    let text = format!(
+    let signed = format!(
         "<samlp:Response xmlns:samlp=\"urn:oasis:names:tc:SAML:2.0:protocol\" Destination=\"{RECIPIENT}\">\
          <Assertion xmlns=\"urn:oasis:names:tc:SAML:2.0:assertion\"><Subject><NameID>{}</NameID>\
          <SubjectConfirmation><SubjectConfirmationData NotOnOrAfter=\"{end}\" Recipient=\"{RECIPIENT}\"/>\
          </SubjectConfirmation></Subject><Conditions NotOnOrAfter=\"{end}\"><AudienceRestriction>\
          <Audience>{AUDIENCE}</Audience></AudienceRestriction></Conditions><AttributeStatement>{}{}\
-         </AttributeStatement></Assertion></samlp:Response>",
+         </AttributeStatement></Assertion>",
         escape_xml(session_name),
         attribute(ROLE, &format!("{role},{provider}")),
         attribute(SESSION_NAME, session_name),
     );
+    let signature = base64::encode(&key.sign(&signed));
+    let text = format!("{signed}{SIGNATURE}{signature}</Signature></samlp:Response>");
     // The other alphabet, and padding: responses are posted in forms, not in URLs.
     let mut encoded = base64::encode(text.as_bytes()).replace('-', "+").replace('_', "/");
     while !encoded.len().is_multiple_of(4) {

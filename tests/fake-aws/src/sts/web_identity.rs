@@ -108,12 +108,12 @@ impl Issuer {
         self.0.get_or_init(make).as_ref()
     }
 
-    fn sign(&self, text: &str) -> Vec<u8> {
+    pub(super) fn sign(&self, text: &str) -> Vec<u8> {
         let signed = self.key().and_then(|key| key.sign(&SystemRandom::new(), text.as_bytes()).ok());
         signed.map(|signature| signature.as_ref().to_vec()).unwrap_or_default()
     }
 
-    fn has_signed(&self, text: &str, signature: &[u8]) -> bool {
+    pub(super) fn has_signed(&self, text: &str, signature: &[u8]) -> bool {
         self.key().is_some_and(|key| {
             UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, key.public_key().as_ref())
                 .verify(text.as_bytes(), signature)
