@@ -18,6 +18,7 @@ Prints what differs and one line of figures. Exits 0 where everything is as the 
 """
 
 import argparse
+import http.server
 import json
 import os
 import pathlib
@@ -27,7 +28,9 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+import urllib.request
 
 HERE = pathlib.Path(__file__).resolve().parent
 TABLES = HERE / "agreement"
@@ -56,6 +59,9 @@ NAMES = (
     "sts.custom.example",
     "other.custom.example",
 )
+# Names of containers' endpoints: one that is this host, and one that is not.
+CONTAINERS = (("127.0.0.1", "sidecar.example"), ("198.51.100.7", "elsewhere.example"))
+CONTAINER_ADDRESSES = (("169.254.170.2", 80), ("169.254.170.23", 80), ("127.0.0.1", 8080))
 ALICE = ("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")
 BOB = ("AKIAEXAMPLE000000BOB", "bobs/secret+key/with+both/EXAMPLEKEY0000")
 PLACEHOLDERS = {
@@ -165,7 +171,7 @@ class Case:
     def profile(self):
         return (self.block("profile") or "").strip() or None
 
-    def prepare(self, directory):
+    def prepare(self, directory, fake):
         """Writes the files, and returns the variables."""
         home = directory / "home"
         places = {"config": home / ".aws" / "config", "credentials": home / ".aws" / "credentials"}
@@ -174,7 +180,8 @@ class Case:
             place = places.get(name) or (directory / rest if kind == "file" else None)
             if place:
                 place.parent.mkdir(parents=True, exist_ok=True)
-                text = filled(text, directory)
+                text = filled(text, directory).replace("<token>", fake.token)
+                text = text.removesuffix("<end>\n")
                 with open(place, "w", encoding="utf-8", newline="") as file:
                     file.write(text)
                 place.chmod(0o700 if text.startswith("#!") else 0o600)
@@ -221,6 +228,21 @@ class Fake:
         if ready != "READY":
             raise RuntimeError(f"the fake AWS says {ready!r} instead of READY")
         self.bundle = directory / "ca.pem"
+        self.token = self.tell("sts token https://issuer.example pod sts.amazonaws.com 3600")
+        self.container = Container(self.instance_credentials())
+
+    def instance_credentials(self):
+        """What the instance may do, its containers may do too."""
+
+        def ask(path, **headers):
+            request = urllib.request.Request("http://169.254.169.254/latest/" + path, headers=headers)
+            request.method = "GET" if "X-aws-ec2-metadata-token" in headers else "PUT"
+            with urllib.request.urlopen(request, timeout=SECONDS) as answer:
+                return answer.read().decode()
+
+        token = ask("api/token", **{"X-aws-ec2-metadata-token-ttl-seconds": "60"})
+        document = ask("meta-data/iam/security-credentials/abcd", **{"X-aws-ec2-metadata-token": token})
+        return {name: json.loads(document)[name] for name in ("AccessKeyId", "SecretAccessKey", "Token", "Expiration")}
 
     def tell(self, line):
         self.process.stdin.write(line + "\n")
@@ -231,7 +253,8 @@ class Fake:
         return answer.removeprefix("OK").strip()
 
     def requests(self):
-        lines = []
+        # Nobody asks a container's endpoint after STS.
+        lines = self.container.requests()
         for request in json.loads(self.tell("requests")):
             line = shown(request)
             # Whether a reader asks again is not compared.
@@ -243,6 +266,41 @@ class Fake:
     def end(self):
         self.process.stdin.close()
         self.process.wait(timeout=10)
+
+
+class Container:
+    """The endpoint from which containers have their credentials, at each of its addresses."""
+
+    def __init__(self, credentials):
+        self.lines = []
+        for address in CONTAINER_ADDRESSES:
+            server = http.server.ThreadingHTTPServer(address, self.handler(json.dumps(credentials).encode()))
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+
+    def handler(self, document):
+        lines = self.lines
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                token = self.headers.get("Authorization")
+                lines.append(f"container {self.path}" + (f" with {token}" if token is not None else ""))
+                refused = self.path.startswith("/refused")
+                body = b'{"code": "AccessDenied", "message": "not today"}' if refused else document
+                self.send_response(400 if refused else 200)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_):
+                pass
+
+        return Handler
+
+    def requests(self):
+        lines = [line for number, line in enumerate(self.lines) if line not in self.lines[:number]]
+        self.lines.clear()
+        return lines
 
 
 def short(text):
@@ -359,7 +417,7 @@ def boto3_answer(profile, variables):
 def examine(case, directory, fake, readers):
     """What each reader does on the host of `case`."""
     directory.mkdir(mode=0o700)
-    variables = {**case.prepare(directory), "AWS_CA_BUNDLE": str(fake.bundle)}
+    variables = {**case.prepare(directory, fake), "AWS_CA_BUNDLE": str(fake.bundle)}
     for path in (directory, *directory.rglob("*")):
         os.chown(path, USER, USER, follow_symlinks=False)
     found = {}
@@ -368,7 +426,9 @@ def examine(case, directory, fake, readers):
             fake.tell(line)
         fake.requests()
         outcome = readers.ask(reader, case.profile(), variables)
-        found[reader] = [line.replace(str(directory), "DIR") for line in (*fake.requests(), outcome)]
+        found[reader] = [
+            line.replace(str(directory), "DIR").replace(fake.token, "<token>") for line in (*fake.requests(), outcome)
+        ]
     return found
 
 
@@ -413,7 +473,8 @@ def main():
     with tempfile.TemporaryDirectory(prefix="rolekeeper-agreement-") as name:
         directory = pathlib.Path(name)
         directory.chmod(0o711)
-        bind(directory, "hosts", "".join(f"127.0.0.1 {host}\n" for host in ("localhost", *NAMES)))
+        hosts = [*(("127.0.0.1", host) for host in ("localhost", *NAMES)), *CONTAINERS]
+        bind(directory, "hosts", "".join(f"{address} {host}\n" for address, host in hosts))
         bind(directory, "resolv.conf", "")
         (directory / "fake").mkdir()
         (directory / "fake").chmod(0o755)
