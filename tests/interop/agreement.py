@@ -39,7 +39,7 @@ MINIMUM_CASES = 120
 # rolekeeper as root looks only at what is root's; the tables are about the files of users.
 USER = 65534
 SECONDS = 60
-REGION = "imds placement/region"
+REGION = "imds region"
 ADDRESSES = ("169.254.169.254/32", "169.254.170.2/32", "169.254.170.23/32", "fd00:ec2::254/128", "fd00:ec2::23/128")
 NAMES = (
     "sts.amazonaws.com",
@@ -109,19 +109,59 @@ KINDS = {
     ),
     "needs a person": (
         r"needs a terminal|`sso_|`login_",
-        r"^EOFError|SSO|^(TokenRetrieval|UnauthorizedSSO|Login)",
+        r"^EOFError|SSO|^(TokenRetrieval|UnauthorizedSSO|Login)|login credential provider",
         r"feature\(s\) enabled: (sso|credentials-login)",
     ),
-    "bad credential source": (r"`credential_source` is", r"credential source .* is not valid", r"provider is not supported"),
+    "bad credential source": (r"neither `Ec2InstanceMetadata`|`credential_source` is empty", r"credential source .* is not valid", r"provider is not supported"),
+    "nothing in the environment": (
+        r"environment of rolekeeper has no",
+        r"from Environment: No credentials",
+        r"environment variable not set",
+    ),
+    "no container": (
+        r"neither `AWS_CONTAINER_CREDENTIALS_RELATIVE_URI`",
+        r"from EcsContainer: No credentials",
+        r"ECS provider not configured",
+    ),
+    "an address that is no container's": (
+        r"credentials are (not )?fetched from|_RELATIVE_URI` is empty",
+        r"^ValueError: Unsupported host",
+        r"invalid (full|relative) URI for ECS provider",
+    ),
     "bad value": (
         r"` is `.*`, |` is empty|goes on in the indented line",
-        r"^(ParamValidation|InvalidRegion|InvalidSTSRegionalEndpointsConfig)Error|^ValueError: Invalid",
-        r"invalid value for field|failed to apply endpoint",
+        r"^(ParamValidation|Invalid(Region|STSRegionalEndpointsConfig|IMDSEndpointMode))Error|^ValueError: Invalid",
+        r"invalid value for field|failed to apply endpoint|failed to build IMDS client",
     ),
     "no such services": (r"`services` names", r"services configuration does not exist", r"^$"),
     "custom endpoint with an option": (r"custom STS endpoint excludes", r"^$", r"and custom endpoint are not supported"),
     "another partition": (r"is in partition `.*`, the role in", r"^$", r"^$"),
     "crash": (r"panicked", r"^(Type|Key|Attribute|Index|Assertion)Error", r"panicked"),
+    "a web identity without a role": (
+        r"`(web_identity_token_file|AWS_WEB_IDENTITY_TOKEN_FILE)` (is set )?without",
+        r"with web identity but has no role ARN",
+        r"`web_identity_token_file` was specified but `role_arn`",
+    ),
+    "no identity token": (r"holds no identity token", r"^$", r"^$"),
+    "no instance credentials": (
+        r"no base credentials: (the instance |no session token from the instance)",
+        r"from Ec2InstanceMetadata: No credentials",
+        r"IMDS",
+    ),
+    "a token that is no header": (r"holds a line break", r"not a legal header value", r"auth token could not be used"),
+    "no such file": (r"the file does not exist", r"^FileNotFoundError", r"retrieving credentials: No such file|\(os error 2\)"),
+    "the container refuses": (
+        r"container credentials endpoint at `.*` answered with status",
+        r"non 200 response",
+        r"Non-success status from HTTP credential provider",
+    ),
+    "a process says nonsense": (
+        r"`credential_process` of .*: it printed",
+        r"Unsupported version|Missing required key|^JSONDecodeError|^ParserError",
+        r"from external process, could not parse response",
+    ),
+    "a process fails": (r"`credential_process` of .*: exit code", r"from custom-process", r"external process exited with"),
+    "expired": (r"the credentials expired", r"refreshed credentials are still expired", r"^$"),
     "no credentials": (
         r"no credentials and no source|itself, which has no keys|no configuration found|no profile is named",
         r"^NoCredentialsError|must have credentials|^CredentialRetrievalError: .*No credentials found",
@@ -260,8 +300,9 @@ class Fake:
             # Whether a reader asks again is not compared.
             if line and lines[-1:] != [line]:
                 lines.append(line)
-        # Where a region came from matters to those who then ask somebody in it.
-        return lines if any(" at " in line for line in lines) else [line for line in lines if line != REGION]
+        # When a region is asked for is not compared, and that it is only where somebody in it is asked then.
+        region = [REGION] if REGION in lines and any(" at " in line for line in lines) else []
+        return region + [line for line in lines if line != REGION]
 
     def end(self):
         self.process.stdin.close()
@@ -315,6 +356,8 @@ def shown(request):
         if kind in ("ExtendedDocument", "LegacyDocument"):
             return "imds credentials of " + request["target"].rsplit("/", 1)[1]
         path = request["target"].removeprefix("/latest/").removeprefix("meta-data/")
+        if path in ("placement/region", "dynamic/instance-identity/document"):
+            return REGION
         # The token, the way to the document, and what rolekeeper names its sessions after.
         on_the_way = kind in ("Token", "ExtendedListing", "LegacyListing") or path == "instance-id"
         return None if on_the_way else "imds " + path

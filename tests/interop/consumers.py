@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Lets the AWS CLI and boto3 use what rolekeeper publishes, against the fake AWS.
+"""Lets the AWS CLI, boto3 and the AWS SDK for Rust use what rolekeeper publishes, against the fake AWS.
 
 One refresh of the user guide's cross-account profile is followed by every way of pointing a consumer at its files.
-With the profile, my-bucket-2 can be listed and my-bucket-1 cannot; without it, the other way round. At the end a
-boto3 session outlives several sets of credentials.
+With the profile, my-bucket-2 can be listed and my-bucket-1 cannot; without it, the other way round. At the end one
+process of each consumer outlives several sets of credentials.
 
-Usage: consumers.py --fake-aws PROGRAM --rolekeeper PROGRAM [--venv DIRECTORY]
+Usage: consumers.py --fake-aws PROGRAM --rolekeeper PROGRAM --sdk-consumer PROGRAM [--venv DIRECTORY]
 
 The CLI and boto3 are those of DIRECTORY, else those on PATH. Every consumer has a cleared environment and a home
 directory of its own, and an instance metadata service on loopback.
@@ -34,6 +34,7 @@ SWITCHED = {"my-bucket-1": "AccessDenied", "my-bucket-2": "listed", "identity": 
 ORIGINAL = {"my-bucket-1": "listed", "my-bucket-2": "AccessDenied", "identity": ":assumed-role/abcd/i-"}
 # Seconds; a call of boto3 on a busy machine has to fit in.
 SHORT_SESSION = 5
+ROTATIONS = 3
 
 # Asks all three questions, in one process or, told to, again for each line of its input.
 BOTO3 = """
@@ -73,7 +74,7 @@ class Checks:
             print(f"FAILED  {what}: {found}", flush=True)
 
     def answers(self, what, found, expected):
-        for question in (*BUCKETS, "identity"):
+        for question in expected:
             answer = found.get(question, "no answer")
             is_right = expected[question] in answer if question == "identity" else expected[question] == answer
             self.check(f"{what}: {question} {expected[question]}", is_right, found)
@@ -97,6 +98,11 @@ class Fake:
         answer = self.process.stdout.readline().strip()
         if not answer.startswith("OK"):
             raise RuntimeError(f"the fake AWS answers {answer!r} to {line!r}")
+        return answer.removeprefix("OK").strip()
+
+    def requests(self):
+        """What it was asked since it was last asked for this."""
+        return json.loads(self.tell("requests"))
 
     def environment(self):
         lines = (self.directory / "env").read_text().splitlines()
@@ -159,6 +165,16 @@ class Host:
             command, env=self.environment(variables), stdin=subprocess.DEVNULL, capture_output=True, text=True
         )
 
+    def start(self, command, variables):
+        return subprocess.Popen(
+            command,
+            env=self.environment(variables),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
     def env_file(self):
         lines = (self.out / "profiles" / PROFILE / "env").read_text().splitlines()
         return dict(line.split("=", 1) for line in lines)
@@ -192,37 +208,78 @@ def check_ways(checks, host):
         checks.answers(f"{consumer}, no profile again", ask({}, ""), ORIGINAL)
 
 
-def check_rotation(checks, host, fake):
-    """A session that asks `credential_process` lives on while cron rotates what that prints."""
+def rotating(host):
+    """What to set so that a consumer asks for new credentials by itself, for each way of doing so."""
+    return [("credential_process", {"AWS_CONFIG_FILE": str(host.out / "config"), "AWS_PROFILE": PROFILE})]
+
+
+def check_rotations(checks, host, fake, sdk_consumer):
+    """One process of each consumer lives on while cron rotates what it uses."""
+    rounds = ROTATIONS + 1
+    asking = (
+        ("boto3", [host.python, "-c", BOTO3, "", str(rounds)], json.loads),
+        ("Rust SDK", [sdk_consumer, str(rounds)], lambda line: {"identity": line}),
+    )
+    for way, variables in rotating(host):
+        for name, command, read in asking:
+            check_asking(checks, host, fake, (f"{name}, {way}, one process", command, read), variables)
+        check_waiting(checks, host, fake, f"aws, {way}, one process", variables)
+
+
+def check_asking(checks, host, fake, consumer, variables):
+    """A consumer that asks whenever it is told to, each time when the keys that it held are dead."""
+    what, command, read = consumer
     fake.tell(f"sts lifetime {SHORT_SESSION}")
     host.refresh("--force")
-    rounds = 3
-    consumer = subprocess.Popen(
-        [host.python, "-c", BOTO3, PROFILE, str(rounds)],
-        env=host.environment({"AWS_CONFIG_FILE": str(host.out / "config")}),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    keys = set()
-    for number in range(1, rounds + 1):
-        line = consumer.stdout.readline()
-        if not line:
-            checks.check(f"boto3 outlives {number - 1} sessions", False, consumer.stderr.read()[-300:])
-            break
-        found = json.loads(line)
-        checks.answers(f"boto3, one process, session {number}", found, SWITCHED)
-        keys.add(found["key"])
-        if number < rounds:
-            # The keys that the consumer holds are dead before it is asked again.
+    fake.requests()
+    process = host.start(command, variables)
+    for number in range(ROTATIONS + 1):
+        if number:
             time.sleep(SHORT_SESSION)
             host.refresh("--force")
-            consumer.stdin.write("\n")
-            consumer.stdin.flush()
-    consumer.stdin.close()
-    consumer.wait(timeout=30)
-    checks.check(f"boto3, one process: {rounds} sets of keys", len(keys) == rounds, keys)
+            process.stdin.write("\n")
+            process.stdin.flush()
+        line = process.stdout.readline()
+        if not line:
+            checks.check(f"{what}: answers after {number} rotations", False, process.stderr.read()[-300:])
+            break
+        found = read(line)
+        expected = {question: SWITCHED[question] for question in found if question in SWITCHED}
+        checks.answers(f"{what}, rotation {number}", found, expected)
+    process.stdin.close()
+    process.wait(timeout=30)
+    keys_of_success(checks, what, fake, "GetCallerIdentity")
+
+
+def check_waiting(checks, host, fake, what, variables):
+    """The CLI has one command that asks again and again by itself: every five seconds, whether a bucket has gone."""
+    # Nobody waits here until it has used what it fetched, so that this may take longer than a round above.
+    fake.tell(f"sts lifetime {2 * SHORT_SESSION}")
+    host.refresh("--force")
+    fake.requests()
+    process = host.start([host.aws, "s3api", "wait", "bucket-not-exists", "--bucket", "my-bucket-2"], variables)
+    # One request for each rotation and the first one, and the time that it takes to start.
+    gone = time.monotonic() + SHORT_SESSION * (ROTATIONS + 1) + 2
+    while process.poll() is None and time.monotonic() < gone + 30:
+        if time.monotonic() > gone:
+            fake.tell("s3 fail 404 NoSuchBucket")
+        host.refresh("--force")
+        time.sleep(SHORT_SESSION / 3)
+    fake.tell("s3 heal")
+    process.kill()
+    status = process.wait()
+    checks.check(f"{what}: waits until the bucket has gone", status == 0, process.stderr.read()[-300:])
+    keys_of_success(checks, what, fake, "HeadBucket")
+
+
+def keys_of_success(checks, what, fake, kind):
+    """Nothing was refused on the way, and each rotation brought other keys."""
+    requests = [request for request in fake.requests() if request["kind"] == kind]
+    # The 404 is the bucket's having gone.
+    refused = [request["status"] for request in requests if request["status"] not in (200, 404)]
+    checks.check(f"{what}: no request is refused", not refused, refused)
+    keys = {request["access_key_id"] for request in requests if request["caller"]}
+    checks.check(f"{what}: {ROTATIONS} rotations, each with other keys", len(keys) > ROTATIONS, keys)
 
 
 def find(venv, name):
@@ -236,6 +293,7 @@ def main():
     parser = argparse.ArgumentParser(description="The AWS CLI and boto3 use what rolekeeper publishes.")
     parser.add_argument("--fake-aws", required=True, type=os.path.abspath)
     parser.add_argument("--rolekeeper", required=True, type=os.path.abspath)
+    parser.add_argument("--sdk-consumer", required=True, type=os.path.abspath)
     parser.add_argument("--venv")
     arguments = parser.parse_args()
     aws, python = find(arguments.venv, "aws"), find(arguments.venv, "python3") or sys.executable
@@ -253,7 +311,7 @@ def main():
             host = Host(directory, fake, arguments.rolekeeper, aws, python)
             host.refresh()
             check_ways(checks, host)
-            check_rotation(checks, host, fake)
+            check_rotations(checks, host, fake, arguments.sdk_consumer)
         finally:
             fake.end()
     print(f"{checks.passed} passed, {checks.failed} failed")

@@ -102,7 +102,12 @@ pub(crate) fn directory() -> Directory {
 
     directory.add_role(
         Role::new(POD)
-            .trust(Trust::of("arn:aws:iam::222222222222:oidc-provider/issuer.example"))
+            .trust(
+                Trust::nobody().and(
+                    TrustStatement::new("arn:aws:iam::222222222222:oidc-provider/issuer.example")
+                        .action("sts:AssumeRoleWithWebIdentity"),
+                ),
+            )
             .permission(Permission::allow("sts:AssumeRole", &hop(1))),
     );
     directory.add_role(hop_role(1).trust(both().and(TrustStatement::new(POD))));
