@@ -15,6 +15,7 @@ where the CLI or boto3 is not installed.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import pathlib
@@ -22,6 +23,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 PROFILE = "instancecrossaccount"
@@ -208,78 +210,81 @@ def check_ways(checks, host):
         checks.answers(f"{consumer}, no profile again", ask({}, ""), ORIGINAL)
 
 
-def rotating(host):
-    """What to set so that a consumer asks for new credentials by itself, for each way of doing so."""
-    return [("credential_process", {"AWS_CONFIG_FILE": str(host.out / "config"), "AWS_PROFILE": PROFILE})]
+def check_rotations(checks, host, fake, sdk_consumer, way, variables):
+    """One process of each consumer lives on while what it uses is rotated, faster than its keys die.
 
-
-def check_rotations(checks, host, fake, sdk_consumer):
-    """One process of each consumer lives on while cron rotates what it uses."""
-    rounds = ROTATIONS + 1
-    asking = (
-        ("boto3", [host.python, "-c", BOTO3, "", str(rounds)], json.loads),
-        ("Rust SDK", [sdk_consumer, str(rounds)], lambda line: {"identity": line}),
-    )
-    for way, variables in rotating(host):
-        for name, command, read in asking:
-            check_asking(checks, host, fake, (f"{name}, {way}, one process", command, read), variables)
-        check_waiting(checks, host, fake, f"aws, {way}, one process", variables)
-
-
-def check_asking(checks, host, fake, consumer, variables):
-    """A consumer that asks whenever it is told to, each time when the keys that it held are dead."""
-    what, command, read = consumer
-    fake.tell(f"sts lifetime {SHORT_SESSION}")
-    host.refresh("--force")
+    boto3 and the SDK for Rust ask when they are told to. The CLI has one command that asks again and again by itself:
+    every five seconds, whether a bucket has gone.
+    """
     fake.requests()
-    process = host.start(command, variables)
+    rounds = str(ROTATIONS + 1)
+    boto3 = host.start([host.python, "-c", BOTO3, "", rounds], variables)
+    rust = host.start([sdk_consumer, rounds], variables)
+    aws = host.start([host.aws, "s3api", "wait", "bucket-not-exists", "--bucket", "my-bucket-2"], variables)
     for number in range(ROTATIONS + 1):
-        if number:
-            time.sleep(SHORT_SESSION)
-            host.refresh("--force")
-            process.stdin.write("\n")
-            process.stdin.flush()
-        line = process.stdout.readline()
-        if not line:
-            checks.check(f"{what}: answers after {number} rotations", False, process.stderr.read()[-300:])
-            break
-        found = read(line)
-        expected = {question: SWITCHED[question] for question in found if question in SWITCHED}
-        checks.answers(f"{what}, rotation {number}", found, expected)
-    process.stdin.close()
-    process.wait(timeout=30)
-    keys_of_success(checks, what, fake, "GetCallerIdentity")
-
-
-def check_waiting(checks, host, fake, what, variables):
-    """The CLI has one command that asks again and again by itself: every five seconds, whether a bucket has gone."""
-    # Nobody waits here until it has used what it fetched, so that this may take longer than a round above.
-    fake.tell(f"sts lifetime {2 * SHORT_SESSION}")
-    host.refresh("--force")
-    fake.requests()
-    process = host.start([host.aws, "s3api", "wait", "bucket-not-exists", "--bucket", "my-bucket-2"], variables)
-    # One request for each rotation and the first one, and the time that it takes to start.
-    gone = time.monotonic() + SHORT_SESSION * (ROTATIONS + 1) + 2
-    while process.poll() is None and time.monotonic() < gone + 30:
-        if time.monotonic() > gone:
-            fake.tell("s3 fail 404 NoSuchBucket")
-        host.refresh("--force")
-        time.sleep(SHORT_SESSION / 3)
+        for consumer, process, read in (
+            ("boto3", boto3, json.loads),
+            ("Rust SDK", rust, lambda line: {"identity": line}),
+        ):
+            check_answer(checks, process, f"{consumer}, {way}, one process, rotation {number}", read, number > 0)
+        # What they hold is dead before they are asked again.
+        time.sleep(SHORT_SESSION)
+    fake.tell("s3 fail 404 NoSuchBucket")
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        aws.wait(timeout=30)
     fake.tell("s3 heal")
-    process.kill()
-    status = process.wait()
-    checks.check(f"{what}: waits until the bucket has gone", status == 0, process.stderr.read()[-300:])
-    keys_of_success(checks, what, fake, "HeadBucket")
+    requests = fake.requests()
+    for consumer, process, agent, kind in (
+        ("boto3", boto3, "Boto3/", "GetCallerIdentity"),
+        ("Rust SDK", rust, "aws-sdk-rust/", "GetCallerIdentity"),
+        ("aws", aws, "aws-cli/", "HeadBucket"),
+    ):
+        what = f"{consumer}, {way}, one process"
+        if process is aws and aws.poll() is None:
+            aws.kill()
+        _, complaints = process.communicate(timeout=30)
+        checks.check(f"{what}: ends well", process.returncode == 0, complaints[-300:])
+        own = [request for request in requests if request["kind"] == kind and agent in user_agent(request)]
+        # Nothing was refused on the way, and each rotation brought other keys. The 404 is the bucket's having gone.
+        refused = [request["status"] for request in own if request["status"] not in (200, 404)]
+        checks.check(f"{what}: no request is refused", not refused, refused)
+        keys = {request["access_key_id"] for request in own if request["caller"]}
+        checks.check(f"{what}: {ROTATIONS} rotations, each with other keys", len(keys) > ROTATIONS, keys)
 
 
-def keys_of_success(checks, what, fake, kind):
-    """Nothing was refused on the way, and each rotation brought other keys."""
-    requests = [request for request in fake.requests() if request["kind"] == kind]
-    # The 404 is the bucket's having gone.
-    refused = [request["status"] for request in requests if request["status"] not in (200, 404)]
-    checks.check(f"{what}: no request is refused", not refused, refused)
-    keys = {request["access_key_id"] for request in requests if request["caller"]}
-    checks.check(f"{what}: {ROTATIONS} rotations, each with other keys", len(keys) > ROTATIONS, keys)
+def check_answer(checks, process, what, read, is_to_be_told):
+    if is_to_be_told and process.poll() is None:
+        process.stdin.write("\n")
+        process.stdin.flush()
+    line = process.stdout.readline()
+    if line:
+        found = read(line)
+        checks.answers(what, found, {question: SWITCHED[question] for question in found if question in SWITCHED})
+    else:
+        checks.check(f"{what}: answers", False, "no line")
+
+
+def user_agent(request):
+    return next((value for name, value in request["headers"] if name.lower() == "user-agent"), "")
+
+
+@contextlib.contextmanager
+def cron(host):
+    """Rotates the credentials much more often than they expire, for as long as it takes."""
+    is_over = threading.Event()
+
+    def rotate():
+        while not is_over.wait(SHORT_SESSION / 4):
+            host.refresh("--force")
+
+    host.refresh("--force")
+    thread = threading.Thread(target=rotate)
+    thread.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        thread.join()
 
 
 def find(venv, name):
@@ -311,7 +316,10 @@ def main():
             host = Host(directory, fake, arguments.rolekeeper, aws, python)
             host.refresh()
             check_ways(checks, host)
-            check_rotations(checks, host, fake, arguments.sdk_consumer)
+            fake.tell(f"sts lifetime {SHORT_SESSION}")
+            variables = {"AWS_CONFIG_FILE": str(host.out / "config"), "AWS_PROFILE": PROFILE}
+            with cron(host):
+                check_rotations(checks, host, fake, arguments.sdk_consumer, "credential_process", variables)
         finally:
             fake.end()
     print(f"{checks.passed} passed, {checks.failed} failed")
