@@ -30,6 +30,7 @@ fn the_program_says_where_it_is_and_obeys_until_its_input_ends() {
     for (line, answer) in [
         ("sts fail 503 SlowDown 2", "OK"),
         ("imds attach none", "OK"),
+        ("sts token https://issuer.example pod sts.amazonaws.com 60", "OK ey"),
         ("requests", "OK []"),
         ("sts fly", "ERROR "),
     ] {
