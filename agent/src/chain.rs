@@ -360,7 +360,7 @@ impl fmt::Display for ChainError {
         match self {
             Self::Imds(_) => f.write_str("no base credentials"),
             Self::Role { role_arn, .. } => write!(f, "role `{role_arn}` was not assumed"),
-            Self::Sts(_) => f.write_str("asking STS failed"),
+            Self::Sts(_) => f.write_str("STS was not asked"),
             Self::UnusableKeys { profile } => {
                 write!(f, "the static keys of profile `{profile}` hold characters that keys never have")
             }
