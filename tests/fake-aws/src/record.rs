@@ -49,6 +49,8 @@ pub enum Kind {
     OtherAction,
     /// S3 `ListObjectsV2`.
     ListObjects,
+    /// S3 `HeadBucket`.
+    HeadBucket,
     /// Anything else of S3.
     OtherObject,
     /// GET of a container's credentials.
