@@ -3,7 +3,7 @@
 
 One refresh of the user guide's cross-account profile is followed by every way of pointing a consumer at its files.
 With the profile, my-bucket-2 can be listed and my-bucket-1 cannot; without it, the other way round. At the end a
-boto3 session outlives several sets of credentials.
+boto3 session outlives several sets of credentials, by `credential_process` and by the daemon's endpoint.
 
 Usage: consumers.py --fake-aws PROGRAM --rolekeeper PROGRAM [--venv DIRECTORY]
 
@@ -19,6 +19,7 @@ import json
 import os
 import pathlib
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -34,6 +35,8 @@ SWITCHED = {"my-bucket-1": "AccessDenied", "my-bucket-2": "listed", "identity": 
 ORIGINAL = {"my-bucket-1": "listed", "my-bucket-2": "AccessDenied", "identity": ":assumed-role/abcd/i-"}
 # Seconds; a call of boto3 on a busy machine has to fit in.
 SHORT_SESSION = 5
+# So many sets of credentials in one process: three rotations.
+ROUNDS = 4
 
 # Asks all three questions, in one process or, told to, again for each line of its input.
 BOTO3 = """
@@ -192,37 +195,78 @@ def check_ways(checks, host):
         checks.answers(f"{consumer}, no profile again", ask({}, ""), ORIGINAL)
 
 
-def check_rotation(checks, host, fake):
-    """A session that asks `credential_process` lives on while cron rotates what that prints."""
-    fake.tell(f"sts lifetime {SHORT_SESSION}")
-    host.refresh("--force")
-    rounds = 3
+def check_rotation(checks, what, host, variables, profile, rotate):
+    """A session lives on while what it asks for its keys is rotated; `rotate` is called when the old set is dead."""
     consumer = subprocess.Popen(
-        [host.python, "-c", BOTO3, PROFILE, str(rounds)],
-        env=host.environment({"AWS_CONFIG_FILE": str(host.out / "config")}),
+        [host.python, "-c", BOTO3, profile, str(ROUNDS)],
+        env=host.environment(variables),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
     keys = set()
-    for number in range(1, rounds + 1):
+    for number in range(1, ROUNDS + 1):
         line = consumer.stdout.readline()
         if not line:
-            checks.check(f"boto3 outlives {number - 1} sessions", False, consumer.stderr.read()[-300:])
+            checks.check(f"{what} outlives {number - 1} sessions", False, consumer.stderr.read()[-300:])
             break
         found = json.loads(line)
-        checks.answers(f"boto3, one process, session {number}", found, SWITCHED)
+        checks.answers(f"{what}, session {number}", found, SWITCHED)
         keys.add(found["key"])
-        if number < rounds:
+        if number < ROUNDS:
             # The keys that the consumer holds are dead before it is asked again.
             time.sleep(SHORT_SESSION)
-            host.refresh("--force")
+            rotate()
             consumer.stdin.write("\n")
             consumer.stdin.flush()
     consumer.stdin.close()
     consumer.wait(timeout=30)
-    checks.check(f"boto3, one process: {rounds} sets of keys", len(keys) == rounds, keys)
+    checks.check(f"{what}: {ROUNDS} sets of keys", len(keys) == ROUNDS, keys)
+
+
+def check_processes(checks, host, fake):
+    """`credential_process` in one process, while cron rotates what that prints."""
+    fake.tell(f"sts lifetime {SHORT_SESSION}")
+    host.refresh("--force")
+    variables = {"AWS_CONFIG_FILE": str(host.out / "config")}
+    what = "boto3, one process, credential_process"
+    check_rotation(checks, what, host, variables, PROFILE, lambda: host.refresh("--force"))
+
+
+def check_serve(checks, host, fake):
+    """The endpoint of the daemon, which rotates by itself."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    host.config.write_text(f"[rolekeeper]\nserve = {address}\n{CONFIG}")
+    fake.tell(f"sts lifetime {SHORT_SESSION}")
+    host.refresh("--force")
+    token = host.out / "profiles" / PROFILE / "token"
+    variables = {
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI": f"http://{address}/profiles/{PROFILE}",
+        "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": str(token),
+    }
+    daemon = subprocess.Popen(
+        [host.rolekeeper, "run", "--config", host.config, "--output-dir", host.out], env=host.environment({})
+    )
+    try:
+        for _ in range(100):
+            if token.exists():
+                break
+            time.sleep(0.1)
+        for ask, consumer in ((host.ask_cli, "aws"), (host.ask_boto3, "boto3")):
+            checks.answers(f"{consumer}, serve", ask(variables, ""), SWITCHED)
+        wrong = host.ask_cli({**variables, "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": str(host.config)}, "")
+        checks.check("aws, serve, another file for the token", SWITCHED["identity"] not in wrong["identity"], wrong)
+        check_rotation(checks, "boto3, one process, serve", host, variables, "", lambda: None)
+        for number in range(1, ROUNDS + 1):
+            checks.answers(f"aws, serve, session {number}", host.ask_cli(variables, ""), SWITCHED)
+            time.sleep(SHORT_SESSION)
+    finally:
+        daemon.terminate()
+        daemon.wait(timeout=10)
+    checks.check("the daemon takes the token along", not token.exists())
 
 
 def find(venv, name):
@@ -253,7 +297,8 @@ def main():
             host = Host(directory, fake, arguments.rolekeeper, aws, python)
             host.refresh()
             check_ways(checks, host)
-            check_rotation(checks, host, fake)
+            check_processes(checks, host, fake)
+            check_serve(checks, host, fake)
         finally:
             fake.end()
     print(f"{checks.passed} passed, {checks.failed} failed")
