@@ -114,6 +114,13 @@ pub enum Error {
     Signals(std::io::Error),
     /// A thread of the daemon cannot be started, or has ended too early.
     Thread(std::io::Error),
+    /// The credentials endpoint cannot be opened; all else goes on.
+    Serve {
+        /// Where it should listen.
+        address: std::net::SocketAddr,
+        /// Why.
+        cause: std::io::Error,
+    },
     /// The configuration that was read again names another output directory.
     OutputMoved {
         /// Where files are published.
@@ -137,7 +144,7 @@ impl Error {
                 exit_code::COMMAND_NOT_FOUND
             }
             Self::Execute { .. } => exit_code::CANNOT_EXECUTE,
-            Self::Hook { .. } => exit_code::TEMPORARY,
+            Self::Hook { .. } | Self::Serve { .. } => exit_code::TEMPORARY,
             Self::Stdout(_) => exit_code::CANNOT_CREATE,
             Self::Signals(_) | Self::Thread(_) => exit_code::SOFTWARE,
             Self::OutputMoved { .. } | Self::LeadsBack { .. } => exit_code::CONFIGURATION,
@@ -154,7 +161,8 @@ impl Error {
             | Self::Stdout(_)
             | Self::Execute { .. }
             | Self::Thread(_)
-            | Self::Hook { .. } => Disposition::Local,
+            | Self::Hook { .. }
+            | Self::Serve { .. } => Disposition::Local,
             Self::Usage(_)
             | Self::Config(_)
             | Self::NoProfile { .. }
@@ -194,6 +202,13 @@ impl Error {
             Self::LeadsBack { .. } => {
                 Some("write where that profile has its credentials from into the configuration".to_owned())
             }
+            Self::Serve { cause, .. } if cause.kind() == std::io::ErrorKind::PermissionDenied => {
+                Some("give it CAP_NET_BIND_SERVICE, which ports below 1024 need, or choose a higher one".to_owned())
+            }
+            Self::Serve { .. } => Some(
+                "find out who has the port, or change `serve`; it is tried again, and meanwhile no profile has a token"
+                    .to_owned(),
+            ),
             Self::Usage(_)
             | Self::NothingPublished { .. }
             | Self::Execute { .. }
@@ -239,6 +254,7 @@ impl fmt::Display for Error {
             Self::Stdout(_) => f.write_str("cannot write to standard output"),
             Self::Signals(_) => f.write_str("cannot wait for signals"),
             Self::Thread(_) => f.write_str("cannot work on a thread"),
+            Self::Serve { address, .. } => write!(f, "credentials cannot be served at {address}"),
             Self::OutputMoved { from, to } => {
                 write!(f, "`output_dir` is `{}` now, and files are in `{}`", to.display(), from.display())
             }
@@ -256,6 +272,7 @@ impl StdError for Error {
             Self::Hook { cause, .. } => Some(cause),
             Self::Merge { cause, .. } => Some(cause),
             Self::Execute { cause, .. }
+            | Self::Serve { cause, .. }
             | Self::Stdout(cause)
             | Self::Signals(cause)
             | Self::Thread(cause) => Some(cause),

@@ -20,6 +20,7 @@ import json
 import os
 import pathlib
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -287,6 +288,33 @@ def cron(host):
         thread.join()
 
 
+def check_serve(checks, host, fake, sdk_consumer):
+    """The same through the endpoint of the daemon, which rotates by itself."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    host.config.write_text(f"[rolekeeper]\nserve = 127.0.0.1:{port}\n{CONFIG}")
+    token = host.out / "profiles" / PROFILE / "token"
+    variables = {
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI": f"http://127.0.0.1:{port}/profiles/{PROFILE}",
+        "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": str(token),
+    }
+    daemon = host.start([host.rolekeeper, "run", "--config", host.config, "--output-dir", host.out], {})
+    try:
+        deadline = time.monotonic() + 30
+        while not token.exists() and daemon.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.1)
+        for ask, consumer in ((host.ask_cli, "aws"), (host.ask_boto3, "boto3")):
+            checks.answers(f"{consumer}, serve", ask(variables, ""), SWITCHED)
+        wrong = host.ask_cli({**variables, "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": str(host.config)}, "")
+        checks.check("aws, serve, another file for the token", SWITCHED["identity"] not in wrong["identity"], wrong)
+        check_rotations(checks, host, fake, sdk_consumer, "serve", variables)
+    finally:
+        daemon.terminate()
+        daemon.communicate(timeout=30)
+    checks.check("the daemon takes the token along", not token.exists())
+
+
 def find(venv, name):
     if venv:
         program = pathlib.Path(venv) / "bin" / name
@@ -320,6 +348,7 @@ def main():
             variables = {"AWS_CONFIG_FILE": str(host.out / "config"), "AWS_PROFILE": PROFILE}
             with cron(host):
                 check_rotations(checks, host, fake, arguments.sdk_consumer, "credential_process", variables)
+            check_serve(checks, host, fake, arguments.sdk_consumer)
         finally:
             fake.end()
     print(f"{checks.passed} passed, {checks.failed} failed")

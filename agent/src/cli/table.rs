@@ -41,7 +41,8 @@ pub const COMMANDS: &[CommandSpec] = &[
         operands: "",
         summary: "keep all profiles fresh: the daemon",
         details: "Refreshes each profile before it is due and never ends for the network. SIGHUP reads the configuration\n\
-                  again, SIGTERM and SIGINT end it. Tells systemd when every profile has had its first verdict.",
+                  again, SIGTERM and SIGINT end it. Tells systemd when every profile has had its first verdict. With `serve` in\n\
+                  [rolekeeper] it also answers SDKs over HTTP on a loopback address.",
     },
     CommandSpec {
         name: CommandName::Refresh,

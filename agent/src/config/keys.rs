@@ -50,7 +50,7 @@ const fn key(name: &'static str, reach: Reach, state: State) -> Key {
 pub(crate) const KEYS: &[Key] = &[
     key("managed", Reach::Agent, State::Built),
     key("output_dir", Reach::Agent, State::Built),
-    key("serve", Reach::Agent, State::Later),
+    key("serve", Reach::Agent, State::Built),
     key("rolekeeper_publish", Reach::Selected, State::Built),
     key("rolekeeper_owner", Reach::Selected, State::Built),
     key("rolekeeper_group", Reach::Selected, State::Built),

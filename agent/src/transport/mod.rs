@@ -145,5 +145,11 @@ pub fn is_container_address(address: IpAddr) -> bool {
 /// Zeros where the system has no randomness, which no TLS handshake would survive either.
 #[must_use]
 pub fn random_bytes() -> [u8; 40] {
-    provider::random_bytes()
+    random().unwrap_or([0; 40])
+}
+
+/// Random bytes that have to be secret, from the same source; `None` where the system has no randomness.
+#[must_use]
+pub fn random<const LENGTH: usize>() -> Option<[u8; LENGTH]> {
+    provider::random()
 }

@@ -70,8 +70,8 @@ impl WrongClock {
         helper().map(|helper| Self { helper, offset })
     }
 
-    /// Runs `command` under this clock.
-    pub(crate) fn run(self, world: &World, command: &Command) -> Run {
+    /// `command` under this clock.
+    pub(crate) fn command(self, world: &World, command: &Command) -> Command {
         let file = world.write("clock-offset", self.offset.whole_seconds().to_string());
         let mut wrapped = Command::new(self.helper);
         wrapped.arg(file).arg(command.get_program()).args(command.get_args()).env_clear();
@@ -80,7 +80,12 @@ impl WrongClock {
                 wrapped.env(name, value);
             }
         }
-        let run = Run::of(&mut wrapped);
+        wrapped
+    }
+
+    /// Runs `command` under this clock.
+    pub(crate) fn run(self, world: &World, command: &Command) -> Run {
+        let run = Run::of(&mut self.command(world, command));
         assert_ne!(run.code, CANNOT, "{run:?}");
         run
     }
