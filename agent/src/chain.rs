@@ -169,7 +169,7 @@ impl fmt::Display for ChainError {
         match self {
             Self::Source(_) => f.write_str("no base credentials"),
             Self::Role { role_arn, .. } => write!(f, "role `{role_arn}` was not assumed"),
-            Self::Sts(_) => f.write_str("STS was not asked"),
+            Self::Sts(_) => f.write_str("asking STS failed"),
         }
     }
 }
