@@ -103,12 +103,24 @@ pub enum Error {
         /// Why.
         cause: HookError,
     },
+    /// The `credential_process` of this profile is what started this command.
+    LeadsBack {
+        /// The profile.
+        profile: String,
+    },
     /// Standard output cannot be written.
     Stdout(std::io::Error),
     /// Signals cannot be waited for.
     Signals(std::io::Error),
     /// A thread of the daemon cannot be started, or has ended too early.
     Thread(std::io::Error),
+    /// The credentials endpoint cannot be opened; all else goes on.
+    Serve {
+        /// Where it should listen.
+        address: std::net::SocketAddr,
+        /// Why.
+        cause: std::io::Error,
+    },
     /// The configuration that was read again names another output directory.
     OutputMoved {
         /// Where files are published.
@@ -132,10 +144,10 @@ impl Error {
                 exit_code::COMMAND_NOT_FOUND
             }
             Self::Execute { .. } => exit_code::CANNOT_EXECUTE,
-            Self::Hook { .. } => exit_code::TEMPORARY,
+            Self::Hook { .. } | Self::Serve { .. } => exit_code::TEMPORARY,
             Self::Stdout(_) => exit_code::CANNOT_CREATE,
             Self::Signals(_) | Self::Thread(_) => exit_code::SOFTWARE,
-            Self::OutputMoved { .. } => exit_code::CONFIGURATION,
+            Self::OutputMoved { .. } | Self::LeadsBack { .. } => exit_code::CONFIGURATION,
         }
     }
 
@@ -149,10 +161,13 @@ impl Error {
             | Self::Stdout(_)
             | Self::Execute { .. }
             | Self::Thread(_)
-            | Self::Hook { .. } => Disposition::Local,
-            Self::Usage(_) | Self::Config(_) | Self::NoProfile { .. } | Self::OutputMoved { .. } => {
-                Disposition::Misconfigured
-            }
+            | Self::Hook { .. }
+            | Self::Serve { .. } => Disposition::Local,
+            Self::Usage(_)
+            | Self::Config(_)
+            | Self::NoProfile { .. }
+            | Self::OutputMoved { .. }
+            | Self::LeadsBack { .. } => Disposition::Misconfigured,
             Self::Signals(_) => Disposition::Broken,
             Self::NothingPublished { .. } | Self::NoStatus => Disposition::Retry,
         }
@@ -190,6 +205,16 @@ impl Error {
             }
             Self::OutputMoved { .. } => Some("restart the daemon to move its files".to_owned()),
             Self::Hook { .. } => Some("the credentials are published; the hook is tried again".to_owned()),
+            Self::LeadsBack { .. } => {
+                Some("write where that profile has its credentials from into the configuration".to_owned())
+            }
+            Self::Serve { cause, .. } if cause.kind() == std::io::ErrorKind::PermissionDenied => {
+                Some("give it CAP_NET_BIND_SERVICE, which ports below 1024 need, or choose a higher one".to_owned())
+            }
+            Self::Serve { .. } => Some(
+                "find out who has the port, or change `serve`; it is tried again, and meanwhile no profile has a token"
+                    .to_owned(),
+            ),
             Self::Usage(_)
             | Self::NothingPublished { .. }
             | Self::Execute { .. }
@@ -229,9 +254,13 @@ impl fmt::Display for Error {
             Self::Hook { profile, attempts, .. } => {
                 write!(f, "profile `{profile}`: the hook has failed, attempt {attempts}")
             }
+            Self::LeadsBack { profile } => {
+                write!(f, "the `credential_process` of profile `{profile}` leads back to rolekeeper")
+            }
             Self::Stdout(_) => f.write_str("cannot write to standard output"),
             Self::Signals(_) => f.write_str("cannot wait for signals"),
             Self::Thread(_) => f.write_str("cannot work on a thread"),
+            Self::Serve { address, .. } => write!(f, "credentials cannot be served at {address}"),
             Self::OutputMoved { from, to } => {
                 write!(f, "`output_dir` is `{}` now, and files are in `{}`", to.display(), from.display())
             }
@@ -249,12 +278,14 @@ impl StdError for Error {
             Self::Hook { cause, .. } => Some(cause),
             Self::Merge { cause, .. } => Some(cause),
             Self::Execute { cause, .. }
+            | Self::Serve { cause, .. }
             | Self::Stdout(cause)
             | Self::Signals(cause)
             | Self::Thread(cause) => Some(cause),
             Self::NoProfile { .. }
             | Self::NothingPublished { .. }
             | Self::NoStatus
+            | Self::LeadsBack { .. }
             | Self::OutputMoved { .. } => None,
         }
     }
@@ -282,20 +313,24 @@ impl From<OutputError> for Error {
 mod tests {
     use std::sync::Arc;
 
+    use time::OffsetDateTime;
+
     use super::*;
+    use crate::source::SourceError;
     use crate::source::imds::ImdsError;
     use crate::sts::StsError;
 
     #[test]
     fn only_the_configuration_itself_makes_the_daemon_wait_for_another_one() {
-        let imds = |cause| ChainError::Imds(Arc::new(cause));
+        let source = |cause| ChainError::Source(Arc::new(cause));
+        let imds = |cause| source(SourceError::Imds(cause));
         for (cause, pace) in [
             (imds(ImdsError::TokenRefused(405)), Disposition::Retry),
             (imds(ImdsError::TokenRefused(403)), Disposition::Retry),
             (imds(ImdsError::UnknownInstanceProfile("x".to_owned())), Disposition::Retry),
             (imds(ImdsError::Disabled), Disposition::Refused),
             (ChainError::Role { role_arn: "x".to_owned(), cause: StsError::NoRegion }, Disposition::Retry),
-            (ChainError::UnusableKeys { profile: "x".to_owned() }, Disposition::Refused),
+            (source(SourceError::Expired(OffsetDateTime::UNIX_EPOCH)), Disposition::Retry),
         ] {
             let error = Error::Chain { profile: "x".to_owned(), cause: Box::new(cause) };
             assert_eq!(error.pace(), pace, "{error:?}");

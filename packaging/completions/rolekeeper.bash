@@ -42,7 +42,7 @@ _rolekeeper() {
     --format) mapfile -t COMPREPLY < <(compgen -W 'json env export ini' -- "$current"); return ;;
     --config) _rolekeeper_files -f; return ;;
     --output-dir) _rolekeeper_files -d; return ;;
-    --credential-source) mapfile -t COMPREPLY < <(compgen -W 'Ec2InstanceMetadata' -- "$current"); return ;;
+    --credential-source) mapfile -t COMPREPLY < <(compgen -W 'Ec2InstanceMetadata EcsContainer Environment' -- "$current"); return ;;
     --splay | --min-life | --role-arn | --profile-name | --external-id | --duration-seconds | --role-session-name | --region) return ;;
     esac
     case $command in

@@ -65,7 +65,7 @@ complete -c rolekeeper -n 'not __rolekeeper_is_beyond_dashes' -l verbose -s v -d
 complete -c rolekeeper -n 'not __rolekeeper_is_beyond_dashes' -l help -s h -d 'show this help'
 complete -c rolekeeper -n 'not __rolekeeper_is_beyond_dashes' -l version -s V -d 'show the version'
 complete -c rolekeeper -n '__rolekeeper_is refresh print exec whoami' -l role-arn -x -d 'instead of a file: the role to assume'
-complete -c rolekeeper -n '__rolekeeper_is refresh print exec whoami' -l credential-source -x -a 'Ec2InstanceMetadata' -d 'instead of a file: Ec2InstanceMetadata'
+complete -c rolekeeper -n '__rolekeeper_is refresh print exec whoami' -l credential-source -x -a 'Ec2InstanceMetadata EcsContainer Environment' -d 'instead of a file: Ec2InstanceMetadata, EcsContainer or Environment'
 complete -c rolekeeper -n '__rolekeeper_is refresh print exec whoami' -l profile-name -x -d 'instead of a file: the profile\'s name'
 complete -c rolekeeper -n '__rolekeeper_is refresh print exec whoami' -l external-id -x -d 'instead of a file: the external id'
 complete -c rolekeeper -n '__rolekeeper_is refresh print exec whoami' -l duration-seconds -x -d 'instead of a file: the session\'s duration'

@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use log::warn;
 
+use super::serving::Tokens;
 use crate::anchor::Anchor;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::error::Error;
 use crate::host::Host;
 use crate::output::OutputError;
-use crate::refresh::{Facts, Keeper, Report, Reuse, Selected};
+use crate::refresh::{Facts, Keeper, Report, Reuse, Selected, Served};
 use crate::schedule::{Known, Now};
 use crate::timestamp::between;
 use crate::transport::HttpTransport;
@@ -95,6 +96,16 @@ impl Scene {
             }
         });
         Ok(standings.collect())
+    }
+
+    /// Hands out tokens or takes them back, and notes what is served; who has one now.
+    pub(super) fn tend_tokens(&self, tokens: &Tokens) -> std::result::Result<Vec<Served>, Error> {
+        self.with_host(|host| {
+            let keeper = Keeper::open(host, &self.config, &self.facts)?;
+            let served = keeper.tend_tokens(tokens.known.as_deref())?;
+            keeper.note_serving(tokens.note.as_ref())?;
+            Ok(served)
+        })
     }
 
     /// The clocks, and what is known of the true time.

@@ -4,6 +4,7 @@
 mod batch;
 mod hooks;
 mod notify;
+mod serving;
 mod signals;
 mod task;
 mod verdicts;
@@ -21,6 +22,7 @@ use log::{error, info};
 use self::batch::{Scene, Standings, Start};
 use self::hooks::Hooks;
 use self::notify::Notifier;
+use self::serving::Serving;
 use self::signals::{Signals, Wake};
 use self::task::Task;
 use self::verdicts::Verdicts;
@@ -61,7 +63,9 @@ pub(crate) fn run(
     if let Some(mut daemon) = Daemon::start(scene, &outside)? {
         let (kept, place) = (daemon.generations.len(), daemon.scene.facts.output_dir.display());
         info!("keeping {kept} profiles in `{place}`");
-        daemon.obey(load, &outside)?;
+        let end = daemon.obey(load, &outside);
+        daemon.serving.close(&daemon.scene.facts.output_dir);
+        end?;
     }
     outside.notifier.stopping();
     Ok(())
@@ -121,6 +125,7 @@ struct Daemon {
     generations: Vec<u64>,
     verdicts: Verdicts,
     hooks: Hooks,
+    serving: Serving,
     /// Whether the service manager was told that the daemon is ready, which is said once and for all.
     is_ready: bool,
     asked_to_reload: bool,
@@ -152,22 +157,39 @@ impl Daemon {
                 verdicts.fresh(index);
             }
         }
-        let (is_ready, hooks) = (false, Hooks::default());
-        Ok(Some(Self { scene, plan, generations, verdicts, hooks, is_ready, asked_to_reload, _lock: lock }))
+        let (is_ready, hooks, serving) = (false, Hooks::default(), Serving::default());
+        Ok(Some(Self {
+            scene,
+            plan,
+            generations,
+            verdicts,
+            hooks,
+            serving,
+            is_ready,
+            asked_to_reload,
+            _lock: lock,
+        }))
     }
 
     fn obey(&mut self, load: &Load<'_>, outside: &Outside) -> Result<(), Error> {
         self.tell(outside);
         self.look_for_hooks();
+        self.look_at_serving();
         loop {
-            self.hooks.tend(self.scene.clock.uptime(), &self.scene);
+            let now = self.scene.clock.uptime();
+            self.hooks.tend(now, &self.scene);
             let end = if std::mem::take(&mut self.asked_to_reload) {
                 self.reload(load, outside)?
+            } else if self.serving.is_due(now) {
+                let end = self.serve(outside)?;
+                self.tell(outside);
+                end
             } else {
                 match self.plan.next(&self.scene.now()) {
                     Step::Refresh(profiles) => self.refresh(&profiles, outside)?,
                     Step::Wait(time) => {
-                        let time = time.min(self.hooks.rest(self.scene.clock.uptime()));
+                        let now = self.scene.clock.uptime();
+                        let time = time.min(self.hooks.rest(now)).min(self.serving.rest(now));
                         let wake = outside.wait(time, None, self.is_ready)?;
                         self.asked_to_reload = wake == Wake::Reload;
                         if wake == Wake::Stop { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
@@ -201,6 +223,24 @@ impl Daemon {
         Ok(ControlFlow::Continue(()))
     }
 
+    /// Brings the credentials endpoint in line with the configuration.
+    fn serve(&mut self, outside: &Outside) -> Result<ControlFlow<()>, Error> {
+        let tokens = self.serving.open(self.scene.config.settings.serve);
+        let scene = self.scene.clone();
+        let result = match Task::start("tokens", move || scene.tend_tokens(&tokens)) {
+            Err(cause) => Err(cause),
+            Ok(task) => match outside.attend(task, self.is_ready)? {
+                Attended::Stop => return Ok(ControlFlow::Break(())),
+                Attended::Ended(result, asked_to_reload) => {
+                    self.asked_to_reload |= asked_to_reload;
+                    result
+                }
+            },
+        };
+        self.serving.settle(result.map_err(Error::Thread).flatten(), &self.scene);
+        Ok(ControlFlow::Continue(()))
+    }
+
     fn selected(&self, profiles: &[ProfileIndex]) -> Vec<(String, Reuse)> {
         let names = self.scene.config.profiles();
         let select = |index: &ProfileIndex| {
@@ -216,6 +256,7 @@ impl Daemon {
         let mut whole = String::new();
         match result {
             Ok((report, anchor)) => {
+                self.serving.learn_time(anchor.as_ref());
                 self.scene.anchor = anchor;
                 match report {
                     Ok(report) => outcomes.extend(report),
@@ -254,7 +295,7 @@ impl Daemon {
     }
 
     fn tell(&mut self, outside: &Outside) {
-        let status = self.verdicts.in_words(&self.scene.config);
+        let status = self.verdicts.in_words(&self.scene.config, self.serving.trouble());
         self.is_ready |= self.verdicts.are_complete() && self.verdicts.any_fresh();
         // Said again, it ends a reload, however the profiles are.
         if self.is_ready {
@@ -269,7 +310,12 @@ impl Daemon {
         outside.notifier.reloading(self.scene.clock.uptime());
         match self.adopt(load, outside) {
             Ok(ControlFlow::Break(())) => return Ok(ControlFlow::Break(())),
-            Ok(ControlFlow::Continue(())) => info!("the configuration was read again"),
+            Ok(ControlFlow::Continue(())) => {
+                info!("the configuration was read again");
+                if self.serving.is_due(self.scene.clock.uptime()) && self.serve(outside)?.is_break() {
+                    return Ok(ControlFlow::Break(()));
+                }
+            }
             Err(error) => {
                 error!("the configuration stays as it was: {}", error.with_causes());
                 self.verdicts.remark(format!("the new configuration is not used: {}", error.with_causes()));
@@ -317,7 +363,12 @@ impl Daemon {
         self.plan.reload(carried, &scene.now());
         self.generations = standings.into_iter().map(|(_, generation)| generation).collect();
         self.scene = scene;
+        self.look_at_serving();
         self.look_for_hooks();
+    }
+
+    fn look_at_serving(&mut self) {
+        self.serving.look(self.scene.config.settings.serve, &self.scene.facts.output_dir);
     }
 
     fn look_for_hooks(&mut self) {

@@ -3,14 +3,16 @@
 
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd};
-use std::sync::mpsc::{Receiver, sync_channel};
-use std::thread::{self, JoinHandle};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use crate::thread;
 
 /// Work under way.
 #[derive(Debug)]
 pub(super) struct Task<T> {
     thread: JoinHandle<()>,
-    result: Receiver<T>,
+    result: Arc<Mutex<Option<T>>>,
     ended: io::PipeReader,
 }
 
@@ -18,13 +20,14 @@ impl<T: Send + 'static> Task<T> {
     /// Starts `work`.
     pub(super) fn start(name: &str, work: impl FnOnce() -> T + Send + 'static) -> io::Result<Self> {
         let (ended, ends) = io::pipe()?;
-        let (sender, result) = sync_channel(1);
-        let thread = thread::Builder::new().name(name.to_owned()).spawn(move || {
+        let result = Arc::new(Mutex::new(None));
+        let place = Arc::clone(&result);
+        let whole = move || {
             let outcome = work();
-            // Nobody waits any more where the agent is about to end.
-            drop(sender.send(outcome));
+            *place.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
             drop(ends);
-        })?;
+        };
+        let thread = thread::start(name, Box::new(whole))?;
         Ok(Self { thread, result, ended })
     }
 
@@ -35,7 +38,8 @@ impl<T: Send + 'static> Task<T> {
 
     /// The result of work that has ended.
     pub(super) fn finish(self) -> io::Result<T> {
-        let result = self.result.recv().ok();
-        self.thread.join().ok().and(result).ok_or_else(|| io::Error::other("it ended without a result"))
+        let ended = self.thread.join().ok();
+        let result = self.result.lock().unwrap_or_else(PoisonError::into_inner).take();
+        ended.and(result).ok_or_else(|| io::Error::other("it ended without a result"))
     }
 }

@@ -5,6 +5,7 @@ mod idle;
 mod locks;
 mod reload;
 mod rotation;
+mod serve;
 mod service;
 mod signals;
 mod steps;
