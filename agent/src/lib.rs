@@ -25,3 +25,4 @@ pub mod source;
 pub mod sts;
 pub mod timestamp;
 pub mod transport;
+pub mod x509;

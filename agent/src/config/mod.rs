@@ -20,7 +20,7 @@ mod names;
 pub mod partition;
 pub mod problem;
 mod profile;
-mod read;
+pub(crate) mod read;
 mod rotate;
 mod settings;
 pub mod trust;

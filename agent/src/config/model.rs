@@ -57,6 +57,17 @@ pub enum BaseSource {
     },
 }
 
+/// The files of a certificate. They are read at every refresh, so that a renewed certificate is picked up.
+#[derive(Clone, Debug)]
+pub struct X509Files {
+    /// The certificate; behind it may stand those that lead to its root.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub private_key: PathBuf,
+    /// What leads from the certificate to its root, instead of what stands behind it.
+    pub chain: Option<PathBuf>,
+}
+
 /// One `AssumeRole` hop.
 #[derive(Clone, Debug)]
 pub struct Role {
