@@ -6,6 +6,7 @@
 mod accounts;
 mod advice;
 mod assemble;
+mod base;
 mod command_line;
 mod document;
 pub mod endpoint;
@@ -263,7 +264,7 @@ fn forget_own_output(
     for section in sections {
         let profile = document.profile(&section.title);
         if profile.is_some_and(|profile| settings::is_merged_into(profile, file, environment)) {
-            section.properties.retain(|property| !profile::STATIC_KEYS.contains(&property.key.as_str()));
+            section.properties.retain(|property| !base::STATIC_KEYS.contains(&property.key.as_str()));
         }
     }
 }

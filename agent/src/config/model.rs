@@ -68,6 +68,32 @@ pub struct X509Files {
     pub chain: Option<PathBuf>,
 }
 
+impl BaseSource {
+    /// What `status` calls it.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        match self {
+            Self::Ec2InstanceMetadata => "Ec2InstanceMetadata".to_owned(),
+            Self::StaticKeys { profile, .. } => format!("static keys of profile {profile}"),
+        }
+    }
+
+    /// Whether it gives a role's session, for which AWS limits the sessions of further roles to one hour.
+    #[must_use]
+    pub fn is_role(&self) -> bool {
+        match self {
+            Self::Ec2InstanceMetadata => true,
+            Self::StaticKeys { credentials, .. } => credentials.session_token.is_some(),
+        }
+    }
+
+    /// Whether the chain starts at the instance metadata service, which then is asked for what else it knows.
+    #[must_use]
+    pub fn is_instance(&self) -> bool {
+        matches!(self, Self::Ec2InstanceMetadata)
+    }
+}
+
 /// One `AssumeRole` hop.
 #[derive(Clone, Debug)]
 pub struct Role {

@@ -3,13 +3,17 @@
 
 mod error;
 mod fallback;
+mod hop;
 mod request;
 mod response;
+mod session_name;
 
 pub use error::{ErrorClass, ServiceError, StsError};
 pub use fallback::somewhere;
+pub use hop::{Hop, Hops};
 pub use request::AssumeRole;
 pub use response::{AssumedRole, CallerIdentity};
+pub use session_name::default_session_name;
 
 use std::time::Duration;
 
