@@ -27,6 +27,10 @@ pub fn fingerprint(key: &[u8], profile: &Profile) -> String {
             );
             fields.add_optional("account_id", account_id.as_deref());
         }
+        // A renewed certificate is no other configuration.
+        base @ (BaseSource::Iot(_) | BaseSource::RolesAnywhere(_)) => {
+            fields.add("base", &format!("{base:?}"));
+        }
     }
     for role in &profile.chain.roles {
         fields.add("role_arn", &role.role_arn);

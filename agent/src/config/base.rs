@@ -1,6 +1,7 @@
 //! Where a chain starts: from a profile's keys and the environment to one [`BaseSource`]. A source is one arm here;
 //! what is to be fetched and how is the source's own business.
 
+use super::device;
 use super::document::Section;
 use super::error::ConfigError;
 use super::keys::Reach;
@@ -29,6 +30,9 @@ pub(crate) fn starts_here(profile: &Section) -> bool {
 
 /// Where a chain starts in a profile that is no hop, in the order of the Rust SDK.
 pub(crate) fn base_source(profile: &Section, environment: &Environment) -> Result<BaseSource, ConfigError> {
+    if device::is_device(profile) {
+        return device::resolve(profile, environment);
+    }
     refuse_later(profile, |key| key.reach == Reach::Base && key.name.starts_with("rolekeeper_"))?;
     if let Some(setting) = Setting::of_profile(profile, "credential_source") {
         return credential_source(&setting, environment);

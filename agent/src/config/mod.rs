@@ -8,6 +8,7 @@ mod advice;
 mod assemble;
 mod base;
 mod command_line;
+mod device;
 mod document;
 pub mod endpoint;
 pub mod error;

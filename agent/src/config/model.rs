@@ -55,6 +55,46 @@ pub enum BaseSource {
         /// `aws_account_id` of that profile.
         account_id: Option<String>,
     },
+    /// The credentials provider of AWS IoT Core, for a device with a certificate.
+    Iot(Box<IotSettings>),
+    /// IAM Roles Anywhere, for a host with a certificate.
+    RolesAnywhere(Box<RolesAnywhereSettings>),
+}
+
+/// How the credentials provider of AWS IoT Core is asked.
+#[derive(Clone, Debug)]
+pub struct IotSettings {
+    /// `https://` and the account's host, without a slash at the end.
+    pub endpoint: String,
+    /// `rolekeeper_iot_role_alias`, which stands for the role.
+    pub role_alias: String,
+    /// `rolekeeper_iot_thing_name`.
+    pub thing_name: Option<String>,
+    /// The device's certificate and key.
+    pub files: X509Files,
+    /// `rolekeeper_iot_ca_file`: a PEM file of roots for this endpoint alone, before `ca_bundle`.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// How IAM Roles Anywhere is asked.
+#[derive(Clone, Debug)]
+pub struct RolesAnywhereSettings {
+    /// Scheme, host and port, without a slash at the end.
+    pub endpoint: String,
+    /// The region of the trust anchor.
+    pub region: String,
+    /// The trust anchor, which vouches for the certificate's issuer.
+    pub trust_anchor_arn: String,
+    /// The profile of Roles Anywhere, which lists the roles.
+    pub profile_arn: String,
+    /// The role.
+    pub role_arn: String,
+    /// The host's certificate and key.
+    pub files: X509Files,
+    /// 900 to 43200; `None` means 3600.
+    pub duration_seconds: Option<u32>,
+    /// The name of the session, which the profile has to permit; `None` means the certificate's serial number.
+    pub session_name: Option<String>,
 }
 
 /// The files of a certificate. They are read at every refresh, so that a renewed certificate is picked up.
@@ -75,6 +115,8 @@ impl BaseSource {
         match self {
             Self::Ec2InstanceMetadata => "Ec2InstanceMetadata".to_owned(),
             Self::StaticKeys { profile, .. } => format!("static keys of profile {profile}"),
+            Self::Iot(iot) => format!("AWS IoT role alias {}", iot.role_alias),
+            Self::RolesAnywhere(settings) => format!("Roles Anywhere as {}", settings.role_arn),
         }
     }
 
@@ -82,7 +124,7 @@ impl BaseSource {
     #[must_use]
     pub fn is_role(&self) -> bool {
         match self {
-            Self::Ec2InstanceMetadata => true,
+            Self::Ec2InstanceMetadata | Self::Iot(_) | Self::RolesAnywhere(_) => true,
             Self::StaticKeys { credentials, .. } => credentials.session_token.is_some(),
         }
     }

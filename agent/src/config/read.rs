@@ -48,7 +48,7 @@ pub(crate) fn read_text(path: &Path) -> Result<Zeroizing<String>, ReadError> {
 }
 
 /// Reads a file that a setting names, at most `largest` bytes; root reads only what nobody else can change.
-pub(crate) fn read_input(path: &Path, largest: usize) -> Result<Zeroizing<Vec<u8>>, Problem> {
+pub(crate) fn read_trusted(path: &Path, largest: usize) -> Result<Zeroizing<Vec<u8>>, Problem> {
     let trusted = if nix::unistd::geteuid().is_root() {
         match trust::check(path) {
             Ok(trusted) => trusted,

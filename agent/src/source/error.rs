@@ -4,8 +4,10 @@
 use std::error::Error;
 use std::fmt;
 
+use super::endpoint::EndpointError;
 use super::imds::ImdsError;
 use crate::disposition::Disposition;
+use crate::x509::X509Error;
 
 /// Why a base source gave no credentials. Holds no secret and no part of a reply.
 #[derive(Debug)]
@@ -13,6 +15,10 @@ use crate::disposition::Disposition;
 pub enum SourceError {
     /// The instance metadata service.
     Imds(ImdsError),
+    /// The files of a certificate.
+    Certificate(X509Error),
+    /// An HTTP endpoint.
+    Endpoint(EndpointError),
     /// The static keys of this profile cannot be written into the files that are published.
     UnusableKeys {
         /// The profile that holds them.
@@ -26,6 +32,9 @@ impl SourceError {
     pub fn disposition(&self) -> Disposition {
         match self {
             Self::Imds(cause) => cause.disposition(),
+            // Renewed files are picked up without a word in the configuration.
+            Self::Certificate(_) => Disposition::Local,
+            Self::Endpoint(cause) => cause.disposition(),
             Self::UnusableKeys { .. } => Disposition::Misconfigured,
         }
     }
@@ -41,6 +50,8 @@ impl SourceError {
     pub fn advice(&self) -> Option<String> {
         match self {
             Self::Imds(cause) => cause.advice(),
+            Self::Certificate(cause) => cause.advice(),
+            Self::Endpoint(cause) => cause.advice(),
             Self::UnusableKeys { .. } => {
                 Some("copy the keys again, without quotes, spaces or comments behind them".to_owned())
             }
@@ -52,6 +63,8 @@ impl fmt::Display for SourceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Imds(cause) => cause.fmt(f),
+            Self::Certificate(cause) => cause.fmt(f),
+            Self::Endpoint(cause) => cause.fmt(f),
             Self::UnusableKeys { profile } => {
                 write!(f, "the static keys of profile `{profile}` hold characters that keys never have")
             }
@@ -63,6 +76,8 @@ impl Error for SourceError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Imds(cause) => cause.source(),
+            Self::Certificate(cause) => cause.source(),
+            Self::Endpoint(cause) => cause.source(),
             Self::UnusableKeys { .. } => None,
         }
     }

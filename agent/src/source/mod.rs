@@ -1,9 +1,13 @@
 //! Base sources: where a chain of roles starts. A source is one file here and one arm in [`Sources`], with its variant
 //! in [`BaseSource`] and [`SourceError`]; what it gives is fetched once for all the chains that start at it.
 
+mod endpoint;
 mod error;
 pub mod imds;
+mod iot;
+mod roles_anywhere;
 
+pub use endpoint::EndpointError;
 pub use error::SourceError;
 
 use std::collections::HashMap;
@@ -75,6 +79,12 @@ impl<'a> Sources<'a> {
     fn fetch(&self, profile: &Profile) -> Result<Base, SourceError> {
         match &profile.chain.base {
             BaseSource::Ec2InstanceMetadata => self.instance(profile).map_err(SourceError::Imds),
+            BaseSource::Iot(settings) => iot::fetch(settings, profile.sts.ca_bundle.as_deref(), self.host)
+                .map(|issued| self.fetched_now(issued)),
+            BaseSource::RolesAnywhere(settings) => {
+                roles_anywhere::fetch(settings, profile.sts.ca_bundle.as_deref(), self.host)
+                    .map(|issued| self.fetched_now(issued))
+            }
             BaseSource::StaticKeys { credentials, account_id, profile: holder } => {
                 if !credentials.are_plain() {
                     return Err(SourceError::UnusableKeys { profile: holder.clone() });

@@ -26,7 +26,7 @@ use zeroize::Zeroizing;
 use self::certificate::Certificate;
 pub(crate) use self::key::PrivateKey;
 use crate::config::model::X509Files;
-use crate::config::read::read_input;
+use crate::config::read::read_trusted;
 use crate::disposition::quote_foreign;
 
 /// More than a chain of certificates needs, in bytes.
@@ -127,7 +127,7 @@ fn private_key(file: &Path, leaf: &Certificate<'_>) -> Result<PrivateKey, X509Pr
 }
 
 fn read(file: &Path) -> Result<Zeroizing<Vec<u8>>, X509Problem> {
-    let content = read_input(file, LARGEST).map_err(X509Problem::File)?;
+    let content = read_trusted(file, LARGEST).map_err(X509Problem::File)?;
     if content.is_empty() { Err(X509Problem::Empty) } else { Ok(content) }
 }
 
