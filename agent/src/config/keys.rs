@@ -186,9 +186,9 @@ mod tests {
 
     #[test]
     fn families_need_a_rest() {
-        assert!(is_known("rolekeeper_iot_endpoint", false));
-        assert!(!is_known("rolekeeper_iot_", false));
-        assert!(!is_known("rolekeeper_iot", false));
+        assert!(is_known("rolekeeper_saml_assertion", false));
+        assert!(!is_known("rolekeeper_saml_", false));
+        assert!(!is_known("rolekeeper_saml", false));
     }
 
     #[test]
