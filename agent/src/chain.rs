@@ -15,7 +15,7 @@ use crate::disposition::Disposition;
 use crate::host::Host;
 use crate::output::state::ReducedDuration;
 use crate::source::{Base, SourceError, Sources};
-use crate::sts::{ErrorClass, StsError};
+use crate::sts::{ErrorClass, Proof, StsError};
 
 /// What a chain gave.
 #[derive(Clone, Debug)]
@@ -110,7 +110,7 @@ impl<'a> Chains<'a> {
             let hop = self
                 .0
                 .hops
-                .assume(profile, role, asked, &session_name, &issued.credentials, known_reduced)
+                .assume(profile, role, asked, &session_name, Proof::Keys(&issued.credentials), known_reduced)
                 .map_err(|cause| ChainError::Role { role_arn: role.role_arn.clone(), cause })?;
             // Without a region, STS has a custom endpoint, which has no fallback.
             if asked.is_some_and(|asked| asked != hop.region) {

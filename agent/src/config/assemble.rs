@@ -110,13 +110,14 @@ fn check_partition(
             return Err(section.error("", Problem::CaBundleNeeded(partition.name)));
         }
     }
-    let Some(first) = chain.roles.first() else { return Ok(()) };
+    let roles = || chain.base.first_role().into_iter().chain(&chain.roles);
+    let Some(first) = roles().next() else { return Ok(()) };
     let can_be_learnt = chain.base.is_instance();
     // A custom endpoint is found without a region.
     if region.is_none() && !can_be_learnt && sts.endpoint.custom_url().is_none() {
         return Err(section.error("role_arn", Problem::NoRegion));
     }
-    for role in &chain.roles {
+    for role in roles() {
         let (Some(region), Some(partition)) = (region, partition_of(&role.role_arn)) else { continue };
         let region_partition = Partition::of_region(region);
         if partition.name != region_partition.name {

@@ -8,6 +8,7 @@ mod advice;
 mod assemble;
 mod base;
 mod command_line;
+mod container;
 mod device;
 mod document;
 pub mod endpoint;
@@ -33,8 +34,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use self::command_line::CommandLineProfile;
+pub(crate) use self::container::is_header;
 pub use self::error::{ConfigError, Location, Warning};
 pub use self::locate::PUBLISHED_MARKER;
+pub(crate) use self::locate::read_input;
 pub use self::settings::{AgentSettings, Managed};
 
 use self::accounts::Accounts;
@@ -114,8 +117,16 @@ impl Config {
             (Some(_), Some(_)) => {
                 return Err(ConfigError::new(Location::default(), Problem::FileAndCommandLine));
             }
-            (Some(given), None) => command_line::document(given)?,
-            (None, _) => read_document(options, environment, &mut warnings, &mut file)?,
+            (Some(given), None) => command_line::document(given, environment)?,
+            (None, _) => match read_document(options, environment, &mut warnings, &mut file) {
+                Err(error)
+                    if matches!(error.problem(), Problem::NothingFound { .. })
+                        && environment.text(command_line::TOKEN_FILE).is_some() =>
+                {
+                    command_line::document(&CommandLineProfile::default(), environment)?
+                }
+                outcome => outcome?,
+            },
         };
         let settings = settings::agent_settings(&document, environment)?;
         let mut config = Self {

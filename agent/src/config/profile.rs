@@ -81,7 +81,7 @@ fn source<'p>(profile: &'p Section, environment: &Environment) -> Result<Source<
     match (named, credential) {
         (Some(_), Some(_)) => Err(profile.error("source_profile", Problem::TwoSources)),
         (None, None) => Err(profile.error("role_arn", Problem::RoleWithoutSource)),
-        (None, Some(setting)) => credential_source(&setting, environment).map(Source::Base),
+        (None, Some(setting)) => credential_source(profile, &setting, environment).map(Source::Base),
         (Some(setting), None) if setting.value.is_empty() => {
             Err(setting.error("", "write the name of a profile with credentials"))
         }

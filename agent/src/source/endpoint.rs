@@ -194,9 +194,9 @@ impl EndpointError {
     pub fn disposition(&self) -> Disposition {
         match &self.problem {
             Problem::Unsigned(_) => Disposition::Broken,
-            Problem::Unreachable(TransportError::BadUrl(_) | TransportError::CaBundle { .. }) => {
-                Disposition::Misconfigured
-            }
+            Problem::Unreachable(
+                TransportError::BadUrl(_) | TransportError::CaBundle { .. } | TransportError::Forbidden,
+            ) => Disposition::Misconfigured,
             // What the endpoint has decided somebody may mend there.
             Problem::Status { .. } if !self.problem.may_pass() => Disposition::Refused,
             Problem::Unreachable(_) | Problem::Status { .. } | Problem::BadReply(_) => Disposition::Retry,

@@ -1,10 +1,13 @@
 //! Base sources: where a chain of roles starts. A source is one file here and one arm in [`Sources`], with its variant
 //! in [`BaseSource`] and [`SourceError`]; what it gives is fetched once for all the chains that start at it.
 
+mod container;
 mod endpoint;
 mod error;
+mod federated;
 pub mod imds;
 mod iot;
+pub mod process;
 mod roles_anywhere;
 
 pub use endpoint::EndpointError;
@@ -20,7 +23,7 @@ use self::imds::{Imds, ImdsError, InstanceIdentity};
 use crate::config::model::{BaseSource, Profile, Role};
 use crate::credentials::IssuedCredentials;
 use crate::host::Host;
-use crate::sts::{Hops, default_session_name};
+use crate::sts::{Hops, Proof, default_session_name};
 
 /// What a base source gave.
 #[derive(Clone, Debug)]
@@ -80,26 +83,55 @@ impl<'a> Sources<'a> {
         match &profile.chain.base {
             BaseSource::Ec2InstanceMetadata => self.instance(profile).map_err(SourceError::Imds),
             BaseSource::Iot(settings) => iot::fetch(settings, profile.sts.ca_bundle.as_deref(), self.host)
-                .map(|issued| self.fetched_now(issued)),
+                .and_then(|issued| self.fetched_now(issued)),
             BaseSource::RolesAnywhere(settings) => {
                 roles_anywhere::fetch(settings, profile.sts.ca_bundle.as_deref(), self.host)
-                    .map(|issued| self.fetched_now(issued))
+                    .and_then(|issued| self.fetched_now(issued))
             }
-            BaseSource::StaticKeys { credentials, account_id, profile: holder } => {
-                if !credentials.are_plain() {
-                    return Err(SourceError::UnusableKeys { profile: holder.clone() });
-                }
-                Ok(self.fetched_now(IssuedCredentials {
-                    credentials: credentials.clone(),
-                    expiration: None,
-                    account_id: account_id.clone(),
-                }))
+            BaseSource::StaticKeys { issued, holder } if !issued.credentials.are_plain() => {
+                Err(SourceError::UnusableKeys(holder.clone()))
+            }
+            BaseSource::StaticKeys { issued, .. } => self.fetched_now(issued.clone()),
+            BaseSource::EcsContainer(settings) => {
+                container::fetch(settings, profile.sts.ca_bundle.as_deref(), self.host)
+                    .and_then(|issued| self.fetched_now(issued))
+            }
+            BaseSource::Process(settings) => {
+                process::fetch(settings, self.host.clock).and_then(|issued| self.fetched_now(issued))
+            }
+            BaseSource::WebIdentity { role, token_file } => {
+                let token = federated::read_token(token_file)?;
+                self.first_role(profile, role, Proof::WebIdentity { token: &token })
+            }
+            BaseSource::Saml { role, principal_arn, assertion_file } => {
+                let assertion = federated::read_assertion(assertion_file)?;
+                self.first_role(profile, role, Proof::Saml { principal_arn, assertion: &assertion })
             }
         }
     }
 
-    fn fetched_now(&self, issued: IssuedCredentials) -> Base {
-        Base { issued, at: self.host.true_time(), real_expiration: None, fallback_region: None }
+    fn fetched_now(&self, issued: IssuedCredentials) -> Result<Base, SourceError> {
+        let at = self.host.true_time();
+        match issued.expiration.filter(|expiration| *expiration <= at) {
+            Some(expired) => Err(SourceError::Expired(expired)),
+            None => Ok(Base { issued, at, real_expiration: None, fallback_region: None }),
+        }
+    }
+
+    fn first_role(&self, profile: &Profile, role: &Role, proof: Proof<'_>) -> Result<Base, SourceError> {
+        let region = profile.region.as_deref();
+        let host_name = nix::unistd::gethostname().unwrap_or_default();
+        let session_name = role
+            .role_session_name
+            .clone()
+            .unwrap_or_else(|| default_session_name(None, &host_name.to_string_lossy()));
+        // No chain begins before this role, so there is no hour to be held to.
+        let hop = self
+            .hops
+            .assume(profile, role, region, &session_name, proof, &[])
+            .map_err(|cause| SourceError::Role { role_arn: role.role_arn.clone(), cause })?;
+        let fallback_region = region.is_some_and(|asked| asked != hop.region).then_some(hop.region);
+        Ok(Base { issued: hop.issued, at: hop.at, real_expiration: None, fallback_region })
     }
 
     fn instance(&self, profile: &Profile) -> Result<Base, ImdsError> {
@@ -114,7 +146,8 @@ impl<'a> Sources<'a> {
                 identities.insert(profile.imds.endpoint.clone(), identity_of(&imds, profile)?);
             }
         }
-        Ok(Base { real_expiration: fetched.real_expiration, ..self.fetched_now(fetched.issued) })
+        let (issued, at) = (fetched.issued, self.host.true_time());
+        Ok(Base { issued, at, real_expiration: fetched.real_expiration, fallback_region: None })
     }
 
     /// The name of the session of `role`: the configured one, else one that identifies the host.

@@ -7,10 +7,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use log::warn;
 use time::OffsetDateTime;
 
-use super::{AssumeRole, AssumedRole, ErrorClass, Sts, StsError, somewhere};
+use super::{AssumeRole, AssumedRole, ErrorClass, Proof, Sts, StsError, somewhere};
 use crate::config::model::{Profile, Role};
 use crate::config::partition::Partition;
-use crate::credentials::{Credentials, IssuedCredentials};
+use crate::credentials::IssuedCredentials;
 use crate::host::Host;
 use crate::output::state::ReducedDuration;
 
@@ -45,7 +45,7 @@ impl<'a> Hops<'a> {
         Self { host, silent: Mutex::default() }
     }
 
-    /// Assumes `role` for `profile` as `caller`, in `region` unless STS is out of order there.
+    /// Assumes `role` for `profile` by `proof`, in `region` unless STS is out of order there.
     ///
     /// # Errors
     ///
@@ -56,7 +56,7 @@ impl<'a> Hops<'a> {
         role: &Role,
         region: Option<&str>,
         session_name: &str,
-        caller: &Credentials,
+        proof: Proof<'_>,
         known_reduced: &[ReducedDuration],
     ) -> Result<Hop, StsError> {
         let region = sts_region(profile, role, region)?;
@@ -67,7 +67,7 @@ impl<'a> Hops<'a> {
                 return Err(StsError::StillSilent { endpoint: sts.url().to_owned() });
             }
             let started = self.host.clock.uptime();
-            let assumed = assume(&sts, role, session_name, caller, known_reduced);
+            let assumed = assume(&sts, role, session_name, proof, known_reduced);
             if matches!(assumed, Err(StsError::Unreachable { .. })) {
                 self.silent().insert(sts.url().to_owned());
             }
@@ -97,7 +97,7 @@ fn assume(
     sts: &Sts<'_>,
     role: &Role,
     role_session_name: &str,
-    caller: &Credentials,
+    proof: Proof<'_>,
     known_reduced: &[ReducedDuration],
 ) -> Result<(AssumedRole, Option<ReducedDuration>), StsError> {
     let configured = role.duration_seconds.unwrap_or(ONE_HOUR);
@@ -111,8 +111,9 @@ fn assume(
         role_session_name,
         duration_seconds,
         external_id: role.external_id.as_deref(),
+        proof,
     };
-    match sts.assume_role(&call(asked), caller) {
+    match sts.assume_role(&call(asked)) {
         Ok(assumed) => Ok((assumed, known)),
         Err(StsError::Service { error, .. })
             if error.class() == ErrorClass::ChainedDuration && asked > ONE_HOUR =>
@@ -121,7 +122,7 @@ fn assume(
                 "`{}`: a role may be assumed from another role for one hour only, not {asked} s",
                 role.role_arn
             );
-            let assumed = sts.assume_role(&call(ONE_HOUR), caller)?;
+            let assumed = sts.assume_role(&call(ONE_HOUR))?;
             let reduced =
                 ReducedDuration { role_arn: role.role_arn.clone(), configured, effective: ONE_HOUR };
             Ok((assumed, Some(reduced)))

@@ -154,7 +154,7 @@ mod tests {
 
     fn less_one() -> Number {
         let mut number = ORDER;
-        number[0] -= 1;
+        number[0] = number[0].wrapping_sub(1);
         number
     }
 
@@ -163,7 +163,7 @@ mod tests {
         assert_eq!(*add(&less_one(), &ONE), [0; 6]);
         assert_eq!(*add(&less_one(), &less_one()), {
             let mut number = ORDER;
-            number[0] -= 2;
+            number[0] = number[0].wrapping_sub(2);
             number
         });
         assert_eq!(*multiply(&less_one(), &less_one()), ONE);

@@ -1,6 +1,7 @@
 //! Every form of key beside certificates made for it, and everything that is no usable pair.
 
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -27,7 +28,7 @@ impl Place {
 
     fn file(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
         let path = self.0.join(name);
-        fs::write(&path, content).unwrap();
+        fs::File::create(&path).unwrap().write_all(content.as_ref()).unwrap();
         path
     }
 
