@@ -15,7 +15,7 @@ use crate::disposition::Disposition;
 use crate::host::Host;
 use crate::output::state::ReducedDuration;
 use crate::source::{Base, SourceError, Sources};
-use crate::sts::{ErrorClass, Proof, StsError};
+use crate::sts::{ErrorClass, Proof, StsError, Wanted};
 
 /// What a chain gave.
 #[derive(Clone, Debug)]
@@ -60,6 +60,12 @@ impl<'a> Chains<'a> {
     #[must_use]
     pub fn new(host: &'a Host<'a>) -> Self {
         Self(Sources::new(host))
+    }
+
+    /// The host as `profile` wants it to be: with the time that services have told, or with its own clock.
+    #[must_use]
+    pub fn host(&self, profile: &Profile) -> &Host<'a> {
+        self.0.host(profile)
     }
 
     /// Carries out the chain of `profile`. `known_reduced` are the durations that STS is known not to grant.
@@ -107,10 +113,12 @@ impl<'a> Chains<'a> {
             let session_name = self.0.session_name(profile, role).map_err(ChainError::Source)?;
             // The next hop begins where this one was answered.
             let asked = fallback_region.as_deref().or(region.as_deref());
+            let proof = Proof::Keys(&issued.credentials);
+            let wanted = Wanted { role, session_name: &session_name, proof, known_reduced };
             let hop = self
                 .0
                 .hops
-                .assume(profile, role, asked, &session_name, Proof::Keys(&issued.credentials), known_reduced)
+                .assume(self.host(profile), profile, &wanted, asked)
                 .map_err(|cause| ChainError::Role { role_arn: role.role_arn.clone(), cause })?;
             // Without a region, STS has a custom endpoint, which has no fallback.
             if asked.is_some_and(|asked| asked != hop.region) {
@@ -138,6 +146,12 @@ impl ChainError {
     #[must_use]
     pub fn is_imds_outage(&self) -> bool {
         matches!(self, Self::Source(cause) if cause.is_imds_outage())
+    }
+
+    /// Whether the instance metadata service was asked, and did not give what was wanted.
+    #[must_use]
+    pub fn is_answer_of_imds(&self) -> bool {
+        matches!(self, Self::Source(cause) if cause.is_answer_of_imds())
     }
 
     /// One sentence for the operator.

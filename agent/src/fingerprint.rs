@@ -28,13 +28,19 @@ pub fn fingerprint(key: &[u8], profile: &Profile) -> String {
             );
             fields.add_optional("account_id", issued.account_id.as_deref());
         }
+        // Not the PATH, which differs between a daemon and a shell.
+        BaseSource::Process(process) => {
+            fields.add("process", &format!("{:?}", process.words));
+            fields.add_optional("account_id", process.account_id.as_deref());
+        }
         // No secret decides which credentials these give.
         base @ (BaseSource::EcsContainer(_)
         | BaseSource::Iot(_)
         | BaseSource::RolesAnywhere(_)
-        | BaseSource::Process(_)
         | BaseSource::WebIdentity { .. }
-        | BaseSource::Saml { .. }) => fields.add("base", &format!("{base:?}")),
+        | BaseSource::Saml { .. }) => {
+            fields.add("base", &format!("{base:?}"));
+        }
     }
     for role in &profile.chain.roles {
         fields.add("role_arn", &role.role_arn);

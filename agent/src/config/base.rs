@@ -1,6 +1,7 @@
 //! Where a chain starts: from a profile's keys and the environment to one [`BaseSource`]. A source is one arm here;
 //! what is to be fetched and how is the source's own business.
 
+use std::ffi::OsStr;
 use std::path::Path;
 
 use super::container;
@@ -17,6 +18,7 @@ use super::settings::absolute;
 use super::values::Setting;
 use crate::credentials::{Credentials, IssuedCredentials, Secret};
 use crate::environment::Environment;
+use crate::hook::DEFAULT_PATH;
 use crate::timestamp::parse_rfc3339;
 
 const ID: &str = "aws_access_key_id";
@@ -61,7 +63,7 @@ pub(crate) fn base_source(profile: &Section, environment: &Environment) -> Resul
         return web_identity(profile, &setting, environment);
     }
     refuse_later(profile, |key| key.reach == Reach::Base)?;
-    if let Some(process) = process(profile)? {
+    if let Some(process) = process(profile, environment)? {
         return Ok(process);
     }
     if let Some(keys) = static_keys(profile)? {
@@ -74,12 +76,12 @@ pub(crate) fn base_source(profile: &Section, environment: &Environment) -> Resul
 }
 
 /// What a profile that names itself as its source has beside its role.
-pub(crate) fn own_base(profile: &Section) -> Result<BaseSource, ConfigError> {
+pub(crate) fn own_base(profile: &Section, environment: &Environment) -> Result<BaseSource, ConfigError> {
     if let Some(keys) = static_keys(profile)? {
         return Ok(keys);
     }
     refuse_later(profile, |key| key.reach == Reach::Base)?;
-    process(profile)?.ok_or_else(|| profile.error("source_profile", Problem::SelfWithoutKeys))
+    process(profile, environment)?.ok_or_else(|| profile.error("source_profile", Problem::SelfWithoutKeys))
 }
 
 /// What `credential_source` names, in any letter case as the Rust SDK reads it.
@@ -142,7 +144,7 @@ fn saml(profile: &Section, environment: &Environment) -> Result<BaseSource, Conf
     })
 }
 
-fn process(profile: &Section) -> Result<Option<BaseSource>, ConfigError> {
+fn process(profile: &Section, environment: &Environment) -> Result<Option<BaseSource>, ConfigError> {
     let Some(setting) = Setting::of_profile(profile, PROCESS) else { return Ok(None) };
     let words = words(&setting)?;
     // A wrapper around it is found out when it runs.
@@ -158,7 +160,8 @@ fn process(profile: &Section) -> Result<Option<BaseSource>, ConfigError> {
         ));
     }
     let account_id = account_id(Setting::of_profile(profile, "aws_account_id"))?;
-    Ok(Some(BaseSource::Process(ProcessSettings { profile: profile.name.clone(), words, account_id })))
+    let path = environment.os("PATH").unwrap_or(OsStr::new(DEFAULT_PATH)).to_owned();
+    Ok(Some(BaseSource::Process(ProcessSettings { profile: profile.name.clone(), words, path, account_id })))
 }
 
 /// The keys written in `profile`; `None` where no part of them is.

@@ -1,6 +1,7 @@
 //! What a configuration means, once it has been checked: every value here is already valid.
 //! Knows nothing of files, syntax or the network.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -21,6 +22,9 @@ pub struct Profile {
     pub sts: StsSettings,
     /// How IMDS is reached.
     pub imds: ImdsSettings,
+    /// Whether services may correct the time for its requests: `AWS_DISABLE_CLOCK_SKEW_CORRECTION`, else
+    /// `disable_clock_skew_correction`, opts out.
+    pub corrects_clock: bool,
     /// How its files are published.
     pub publication: Publication,
     /// When it is refreshed.
@@ -160,6 +164,8 @@ pub struct ProcessSettings {
     pub profile: String,
     /// The program, by an absolute path or a name in `PATH`, and its arguments.
     pub words: Vec<String>,
+    /// `PATH` in the agent's environment, or a usual one.
+    pub path: OsString,
     /// `aws_account_id` of that profile, where the command does not tell.
     pub account_id: Option<String>,
 }

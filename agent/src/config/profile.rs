@@ -52,7 +52,7 @@ pub(crate) fn resolve_chain(
         match source {
             Source::Base(base) => break base,
             Source::Itself => {
-                break own_base(profile)?;
+                break own_base(profile, environment)?;
             }
             Source::Profile(name) => {
                 profile = document.profile(name).ok_or_else(|| {

@@ -230,7 +230,12 @@ impl fmt::Display for EndpointError {
             Problem::Unsigned(_) => write!(f, "the request to the {name} cannot be signed"),
             Problem::Unreachable(_) => write!(f, "no answer from the {name} at `{url}`"),
             Problem::Status { status, code, message } => {
-                write!(f, "the {name} at `{url}` answered with status {status}: {code} {message}")
+                write!(f, "the {name} at `{url}` answered with status {status}")?;
+                // A page of a proxy has neither.
+                [code, message].into_iter().filter(|text| !text.is_empty()).try_for_each(|text| {
+                    f.write_str(": ")?;
+                    f.write_str(text)
+                })
             }
             Problem::BadReply(problem) => write!(f, "the {name} at `{url}` answered with {problem}"),
         }

@@ -83,6 +83,12 @@ impl SourceError {
         matches!(self, Self::Imds(cause) if cause.is_outage())
     }
 
+    /// Whether the instance metadata service was asked, and did not give what was wanted.
+    #[must_use]
+    pub fn is_answer_of_imds(&self) -> bool {
+        matches!(self, Self::Imds(cause) if !matches!(cause, ImdsError::Disabled))
+    }
+
     /// One sentence for the operator.
     #[must_use]
     pub fn advice(&self) -> Option<String> {

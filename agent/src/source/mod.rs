@@ -23,7 +23,7 @@ use self::imds::{Imds, ImdsError, InstanceIdentity};
 use crate::config::model::{BaseSource, Profile, Role};
 use crate::credentials::IssuedCredentials;
 use crate::host::Host;
-use crate::sts::{Hops, Proof, default_session_name};
+use crate::sts::{Hops, Proof, Wanted, default_session_name};
 
 /// What a base source gave.
 #[derive(Clone, Debug)]
@@ -45,8 +45,10 @@ pub type Fetched = Arc<OnceLock<Result<Base, Arc<SourceError>>>>;
 #[derive(Debug)]
 pub struct Sources<'a> {
     host: &'a Host<'a>,
+    /// The same host for profiles that believe its clock.
+    uncorrected: Host<'a>,
     /// How roles are assumed, also by sources that begin with one.
-    pub hops: Hops<'a>,
+    pub hops: Hops,
     fetched: Mutex<HashMap<String, Fetched>>,
     identities: Mutex<HashMap<String, InstanceIdentity>>,
 }
@@ -55,7 +57,13 @@ impl<'a> Sources<'a> {
     /// Nothing is fetched yet.
     #[must_use]
     pub fn new(host: &'a Host<'a>) -> Self {
-        Self { host, hops: Hops::new(host), fetched: Mutex::default(), identities: Mutex::default() }
+        let (fetched, identities) = (Mutex::default(), Mutex::default());
+        Self { host, uncorrected: host.uncorrected(), hops: Hops::default(), fetched, identities }
+    }
+
+    /// The host as `profile` wants it to be: with the time that services have told, or with its own clock.
+    pub fn host(&self, profile: &Profile) -> &Host<'a> {
+        if profile.corrects_clock { self.host } else { &self.uncorrected }
     }
 
     /// The base credentials of `profile`, fetched unless another chain that starts there has done so.
@@ -80,24 +88,25 @@ impl<'a> Sources<'a> {
 
     /// One arm for each source.
     fn fetch(&self, profile: &Profile) -> Result<Base, SourceError> {
+        let host = self.host(profile);
         match &profile.chain.base {
             BaseSource::Ec2InstanceMetadata => self.instance(profile).map_err(SourceError::Imds),
-            BaseSource::Iot(settings) => iot::fetch(settings, profile.sts.ca_bundle.as_deref(), self.host)
-                .and_then(|issued| self.fetched_now(issued)),
+            BaseSource::Iot(settings) => iot::fetch(settings, profile.sts.ca_bundle.as_deref(), host)
+                .and_then(|issued| fetched_now(issued, host)),
             BaseSource::RolesAnywhere(settings) => {
-                roles_anywhere::fetch(settings, profile.sts.ca_bundle.as_deref(), self.host)
-                    .and_then(|issued| self.fetched_now(issued))
+                roles_anywhere::fetch(settings, profile.sts.ca_bundle.as_deref(), host)
+                    .and_then(|issued| fetched_now(issued, host))
             }
             BaseSource::StaticKeys { issued, holder } if !issued.credentials.are_plain() => {
                 Err(SourceError::UnusableKeys(holder.clone()))
             }
-            BaseSource::StaticKeys { issued, .. } => self.fetched_now(issued.clone()),
+            BaseSource::StaticKeys { issued, .. } => fetched_now(issued.clone(), host),
             BaseSource::EcsContainer(settings) => {
-                container::fetch(settings, profile.sts.ca_bundle.as_deref(), self.host)
-                    .and_then(|issued| self.fetched_now(issued))
+                container::fetch(settings, profile.sts.ca_bundle.as_deref(), host)
+                    .and_then(|issued| fetched_now(issued, host))
             }
             BaseSource::Process(settings) => {
-                process::fetch(settings, self.host.clock).and_then(|issued| self.fetched_now(issued))
+                process::fetch(settings, host.clock).and_then(|issued| fetched_now(issued, host))
             }
             BaseSource::WebIdentity { role, token_file } => {
                 let token = federated::read_token(token_file)?;
@@ -110,14 +119,6 @@ impl<'a> Sources<'a> {
         }
     }
 
-    fn fetched_now(&self, issued: IssuedCredentials) -> Result<Base, SourceError> {
-        let at = self.host.true_time();
-        match issued.expiration.filter(|expiration| *expiration <= at) {
-            Some(expired) => Err(SourceError::Expired(expired)),
-            None => Ok(Base { issued, at, real_expiration: None, fallback_region: None }),
-        }
-    }
-
     fn first_role(&self, profile: &Profile, role: &Role, proof: Proof<'_>) -> Result<Base, SourceError> {
         let region = profile.region.as_deref();
         let host_name = nix::unistd::gethostname().unwrap_or_default();
@@ -126,16 +127,17 @@ impl<'a> Sources<'a> {
             .clone()
             .unwrap_or_else(|| default_session_name(None, &host_name.to_string_lossy()));
         // No chain begins before this role, so there is no hour to be held to.
+        let wanted = Wanted { role, session_name: &session_name, proof, known_reduced: &[] };
         let hop = self
             .hops
-            .assume(profile, role, region, &session_name, proof, &[])
+            .assume(self.host(profile), profile, &wanted, region)
             .map_err(|cause| SourceError::Role { role_arn: role.role_arn.clone(), cause })?;
         let fallback_region = region.is_some_and(|asked| asked != hop.region).then_some(hop.region);
         Ok(Base { issued: hop.issued, at: hop.at, real_expiration: None, fallback_region })
     }
 
     fn instance(&self, profile: &Profile) -> Result<Base, ImdsError> {
-        let imds = Imds::open(&profile.imds, self.host)?;
+        let imds = Imds::open(&profile.imds, self.host(profile))?;
         let fetched = imds.credentials()?;
         info!("instance profile role `{}`", fetched.role_name);
         // While the session token is at hand: one request more only for what the configuration leaves open.
@@ -146,7 +148,7 @@ impl<'a> Sources<'a> {
                 identities.insert(profile.imds.endpoint.clone(), identity_of(&imds, profile)?);
             }
         }
-        let (issued, at) = (fetched.issued, self.host.true_time());
+        let (issued, at) = (fetched.issued, self.host(profile).true_time());
         Ok(Base { issued, at, real_expiration: fetched.real_expiration, fallback_region: None })
     }
 
@@ -178,10 +180,19 @@ impl<'a> Sources<'a> {
         if let Some(identity) = identities.get(&profile.imds.endpoint) {
             return Ok(identity.clone());
         }
-        let imds = Imds::open(&profile.imds, self.host).map_err(failed)?;
+        let imds = Imds::open(&profile.imds, self.host(profile)).map_err(failed)?;
         let identity = identity_of(&imds, profile).map_err(failed)?;
         identities.insert(profile.imds.endpoint.clone(), identity.clone());
         Ok(identity)
+    }
+}
+
+/// Credentials that somebody else issued, unless they have expired.
+fn fetched_now(issued: IssuedCredentials, host: &Host<'_>) -> Result<Base, SourceError> {
+    let at = host.true_time();
+    match issued.expiration.filter(|expiration| *expiration <= at) {
+        Some(expired) => Err(SourceError::Expired(expired)),
+        None => Ok(Base { issued, at, real_expiration: None, fallback_region: None }),
     }
 }
 
@@ -190,10 +201,15 @@ impl<'a> Sources<'a> {
 fn sharing_key(profile: &Profile) -> String {
     let base = &profile.chain.base;
     if base.is_instance() {
-        format!("{:?}", profile.imds)
+        format!("{:?}{}", profile.imds, profile.corrects_clock)
+    } else if base.first_role().is_some() {
+        // Where STS is asked, and which, is part of the question.
+        format!(
+            "{base:?}{:?}{:?}{:?}{}",
+            profile.region, profile.sts, profile.sts_fallback_regions, profile.corrects_clock
+        )
     } else {
-        // Where a source calls a service, these decide how it is reached.
-        format!("{base:?}{:?}{:?}{:?}", profile.region, profile.sts, profile.sts_fallback_regions)
+        format!("{base:?}{:?}{}", profile.sts.ca_bundle, profile.corrects_clock)
     }
 }
 

@@ -36,9 +36,12 @@ pub enum ProcessError {
 /// Runs the command and reads what it prints.
 pub(super) fn fetch(settings: &ProcessSettings, clock: &dyn Clock) -> Result<IssuedCredentials, SourceError> {
     let failed = |cause| SourceError::Process { profile: settings.profile.clone(), cause };
-    let marker = [(OsString::from(MARKER), OsString::from(&settings.profile))];
+    let added = [
+        (OsString::from("PATH"), settings.path.clone()),
+        (OsString::from(MARKER), OsString::from(&settings.profile)),
+    ];
     let command =
-        Hook { words: &settings.words, environment: &marker, timeout: TIMEOUT, purpose: Purpose::Answer };
+        Hook { words: &settings.words, environment: &added, timeout: TIMEOUT, purpose: Purpose::Answer };
     let (output, ended) = command.run(clock);
     if output.dropped() > 0 {
         return Err(failed(ProcessError::TooMuch));
@@ -64,7 +67,7 @@ fn parse(output: &[u8]) -> Result<IssuedCredentials, &'static str> {
     let unchecked = UncheckedCredentials {
         access_key_id: text("AccessKeyId"),
         secret_access_key: text("SecretAccessKey"),
-        session_token: text("SessionToken").filter(|token| !token.is_empty()),
+        session_token: text("SessionToken").filter(|_| json.text("SessionToken") != Some("")),
         expiration: text("Expiration"),
         account_id: text("AccountId"),
     };

@@ -30,50 +30,54 @@ pub struct Hop {
     pub region: String,
 }
 
+/// A role and what it is to be assumed with.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// The role.
+    pub role: &'a Role,
+    /// The name of its session.
+    pub session_name: &'a str,
+    /// Why STS should grant it.
+    pub proof: Proof<'a>,
+    /// The durations that STS is known not to grant.
+    pub known_reduced: &'a [ReducedDuration],
+}
+
 /// Assumes roles, and remembers which endpoints are silent for as long as it lives.
-#[derive(Debug)]
-pub struct Hops<'a> {
-    host: &'a Host<'a>,
+#[derive(Debug, Default)]
+pub struct Hops {
     /// STS endpoints that did not answer: what is bound to fail need not take its time again for every profile.
     silent: Mutex<BTreeSet<String>>,
 }
 
-impl<'a> Hops<'a> {
-    /// No endpoint is known to be silent.
-    #[must_use]
-    pub fn new(host: &'a Host<'a>) -> Self {
-        Self { host, silent: Mutex::default() }
-    }
-
-    /// Assumes `role` for `profile` by `proof`, in `region` unless STS is out of order there.
+impl Hops {
+    /// Assumes the role for `profile`, in `region` unless STS is out of order there.
     ///
     /// # Errors
     ///
     /// What STS decided, or the outage of `region` where no region answers.
     pub fn assume(
         &self,
+        host: &Host<'_>,
         profile: &Profile,
-        role: &Role,
+        wanted: &Wanted<'_>,
         region: Option<&str>,
-        session_name: &str,
-        proof: Proof<'_>,
-        known_reduced: &[ReducedDuration],
     ) -> Result<Hop, StsError> {
-        let region = sts_region(profile, role, region)?;
-        let mut at = self.host.true_time();
+        let region = sts_region(profile, wanted.role, region)?;
+        let mut at = host.true_time();
         let (assumed, answered) = somewhere(region, &profile.sts_fallback_regions, |region| {
-            let sts = Sts::new(&profile.sts, region, self.host)?;
+            let sts = Sts::new(&profile.sts, region, host)?;
             if self.silent().contains(sts.url()) {
                 return Err(StsError::StillSilent { endpoint: sts.url().to_owned() });
             }
-            let started = self.host.clock.uptime();
-            let assumed = assume(&sts, role, session_name, proof, known_reduced);
+            let started = host.clock.uptime();
+            let assumed = assume(&sts, wanted);
             if matches!(assumed, Err(StsError::Unreachable { .. })) {
                 self.silent().insert(sts.url().to_owned());
             }
             // The time before the call, as it is known after it: the call may have told the time.
-            let taken = self.host.clock.uptime().saturating_sub(started);
-            at = self.host.true_time().saturating_sub(taken.try_into().unwrap_or_default());
+            let taken = host.clock.uptime().saturating_sub(started);
+            at = host.true_time().saturating_sub(taken.try_into().unwrap_or_default());
             assumed
         })?;
         let (assumed, reduced) = assumed;
@@ -93,13 +97,8 @@ fn sts_region<'r>(profile: &Profile, role: &Role, region: Option<&'r str>) -> Re
     region.or_else(implicit).ok_or(StsError::NoRegion)
 }
 
-fn assume(
-    sts: &Sts<'_>,
-    role: &Role,
-    role_session_name: &str,
-    proof: Proof<'_>,
-    known_reduced: &[ReducedDuration],
-) -> Result<(AssumedRole, Option<ReducedDuration>), StsError> {
+fn assume(sts: &Sts<'_>, wanted: &Wanted<'_>) -> Result<(AssumedRole, Option<ReducedDuration>), StsError> {
+    let Wanted { role, session_name: role_session_name, proof, known_reduced } = *wanted;
     let configured = role.duration_seconds.unwrap_or(ONE_HOUR);
     let known = known_reduced
         .iter()

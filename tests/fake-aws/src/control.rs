@@ -53,6 +53,27 @@ handle!(
     /// Control of the object store.
     S3, Service::S3
 );
+handle!(
+    /// Control of the endpoint that a container has its credentials from.
+    Container, Service::Container
+);
+
+impl Container<'_> {
+    /// The role of the task or pod, by its ARN.
+    pub fn attach_role(&self, arn: &str) {
+        self.shared.lock().container.role = arn.to_owned();
+    }
+
+    /// What `Authorization` has to say, to the letter; `None` looks at nothing.
+    pub fn require_authorization(&self, text: Option<&str>) {
+        self.shared.lock().container.authorization = text.map(str::to_owned);
+    }
+
+    /// How long credentials live that are issued from here on; less than nothing has expired already.
+    pub fn credential_lifetime(&self, lifetime: time::Duration) {
+        self.shared.lock().container.lifetime = lifetime;
+    }
+}
 
 impl Imds<'_> {
     /// Attaches the role with this ARN, or none.
@@ -151,8 +172,24 @@ impl Sts<'_> {
         audience: &str,
         lifetime: time::Duration,
     ) -> String {
-        let end = self.shared.lock().sts.now().saturating_add(lifetime);
-        crate::sts::mint(issuer, subject, audience, end)
+        let state = self.shared.lock();
+        let end = state.sts.now().saturating_add(lifetime);
+        crate::sts::mint(&state.sts.issuer, issuer, subject, audience, end)
+    }
+
+    /// A SAML response in base64 that lets the subject take `role` through `provider`, a `saml-provider/` of the role's
+    /// account, and names the session, for `lifetime`, which may be negative.
+    #[must_use]
+    pub fn saml_assertion(
+        &self,
+        role: &str,
+        provider: &str,
+        session_name: &str,
+        lifetime: time::Duration,
+    ) -> String {
+        let state = self.shared.lock();
+        let end = state.sts.now().saturating_add(lifetime);
+        crate::sts::assertion(&state.sts.issuer, role, provider, session_name, end)
     }
 
     /// Whether `Credentials` comes before `AssumedRoleUser` in answers.

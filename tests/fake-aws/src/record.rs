@@ -15,6 +15,8 @@ pub enum Service {
     Sts,
     /// The object store.
     S3,
+    /// The endpoint that a container has its credentials from.
+    Container,
 }
 
 /// What a request asks for.
@@ -49,6 +51,8 @@ pub enum Kind {
     ListObjects,
     /// Anything else of S3.
     OtherObject,
+    /// GET of a container's credentials.
+    ContainerCredentials,
 }
 
 /// One request as it arrived.
