@@ -168,7 +168,7 @@ mod vectors {
                             .unwrap();
                     }
                     Kind::Rsa(_) | Kind::Broken => {
-                        assert_eq!(authorization, expected("authorization"), "{name}")
+                        assert_eq!(authorization, expected("authorization"), "{name}");
                     }
                 }
                 let certificates: Vec<&str> = case["certificates"]
