@@ -292,6 +292,41 @@ fn a_chain_may_stand_in_a_file_of_its_own() {
     assert_eq!(connections(&world.received(Service::RolesAnywhere)), 2);
 }
 
+/// A chain whose header is longer than the usual buffer arrives whole.
+#[test]
+fn a_long_chain_is_sent_whole() {
+    let world = world();
+    let certificate = world.fake.issue(&Order { intermediate: true, ..Order::new(RSA) }).unwrap();
+    world.write("cert", format!("{}{}", certificate.pem, certificate.chain_pem.repeat(30)));
+    world.write("key", RSA);
+    world.run(&["refresh", "anywhere"]).assert_failure(77, &["Untrusted certificate"]);
+    let request = world.received(Service::RolesAnywhere).pop().unwrap();
+    let chain = request.header("x-amz-x509-chain").unwrap();
+    assert!(chain.len() > 10_000, "only {} characters", chain.len());
+    assert_eq!(chain.split(',').count(), 30);
+}
+
+#[test]
+fn a_device_believes_its_own_roots_before_those_of_the_bundle() {
+    let world = world();
+    let refresh = |world: &World| {
+        let mut command = world.command(&["refresh", "--force", "iot"]);
+        Run::of(command.env_remove("AWS_CA_BUNDLE"))
+    };
+    refresh(&world).assert_failure(75, &["the TLS handshake failed"]);
+    world.say("iot", &format!("rolekeeper_iot_ca_file = {}\n", world.fake.ca_file().unwrap().display()));
+    refresh(&world).assert_silent_success();
+    let other = World::new("");
+    let config = world.text("config").replace(
+        world.fake.ca_file().unwrap().to_str().unwrap(),
+        other.fake.ca_file().unwrap().to_str().unwrap(),
+    );
+    world.write("config", config);
+    // Although the bundle would do.
+    let run = world.run(&["refresh", "--force", "-v", "iot"]);
+    assert!(run.stderr.contains("the TLS handshake failed"), "{run:?}");
+}
+
 #[test]
 fn what_passes_is_asked_again_and_what_is_no_answer_is_none() {
     for service in [Service::Iot, Service::RolesAnywhere] {
