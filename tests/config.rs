@@ -1,5 +1,5 @@
 //! Configuration, end to end: every case of `config/malformed.txt` gives exactly its errors, every case of
-//! `config/wellformed.txt` exactly its chains and settings. The format is described at the top of the first file.
+//! `config/wellformed.txt` exactly its chains and settings, and `config/certificates.txt` has both. The format is described at the top of the first file.
 
 // A module, because the lints that forbid panics except in tests know a test by this attribute.
 #[cfg(test)]
@@ -12,7 +12,9 @@ mod cases {
     use std::path::{Path, PathBuf};
 
     use rolekeeper::config::error::ConfigError;
-    use rolekeeper::config::model::{Authorization, BaseSource, KeyHolder, Profile, Role, WriteMode};
+    use rolekeeper::config::model::{
+        Authorization, BaseSource, KeyHolder, Profile, Role, WriteMode, X509Files,
+    };
     use rolekeeper::config::{CommandLineProfile, Config, LoadOptions};
     use rolekeeper::environment::Environment;
 
@@ -24,6 +26,11 @@ mod cases {
     #[test]
     fn wellformed_configurations_give_their_chains() {
         run("wellformed", include_str!("config/wellformed.txt"), 60);
+    }
+
+    #[test]
+    fn certificates_give_their_chains_and_messages() {
+        run("certificates", include_str!("config/certificates.txt"), 50);
     }
 
     /// Whatever the lines are: no panic, no secret in a message, and every place is in the file.
@@ -312,8 +319,30 @@ mod cases {
                 write_role(out, role);
                 write!(out, " of {principal_arn} by {})", assertion_file.display()).unwrap();
             }
+            BaseSource::Iot(iot) => {
+                write!(out, "iot({} {}", iot.endpoint, iot.role_alias).unwrap();
+                iot.thing_name.iter().for_each(|name| write!(out, " thing={name}").unwrap());
+                write_files(out, &iot.files);
+                iot.ca_file.iter().for_each(|path| write!(out, " ca={}", path.display()).unwrap());
+                out.push(')');
+            }
+            BaseSource::RolesAnywhere(settings) => {
+                let name = |arn: &str| arn.rsplit(':').next().unwrap().to_owned();
+                write!(out, "anywhere({} {} ", settings.endpoint, settings.region).unwrap();
+                let arns = [&settings.trust_anchor_arn, &settings.profile_arn, &settings.role_arn];
+                write!(out, "{}", arns.map(|arn| name(arn)).join(" ")).unwrap();
+                write_files(out, &settings.files);
+                settings.duration_seconds.iter().for_each(|value| write!(out, " duration={value}").unwrap());
+                settings.session_name.iter().for_each(|value| write!(out, " session={value}").unwrap());
+                out.push(')');
+            }
             _ => out.push_str("another source"),
         }
+    }
+
+    fn write_files(out: &mut String, files: &X509Files) {
+        write!(out, " {} {}", files.certificate.display(), files.private_key.display()).unwrap();
+        files.chain.iter().for_each(|path| write!(out, " chain={}", path.display()).unwrap());
     }
 
     fn write_role(out: &mut String, role: &Role) {

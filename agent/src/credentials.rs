@@ -79,6 +79,8 @@ fn is_plain(text: &str) -> bool {
 
 /// Credentials as a service sent them, before anybody has looked at them.
 pub mod unchecked {
+    use serde_json::Value;
+
     use super::{Credentials, IssuedCredentials, Secret, is_plain};
     use crate::timestamp::parse_rfc3339;
 
@@ -103,7 +105,20 @@ pub mod unchecked {
         }
     }
 
-    impl UncheckedCredentials<'_> {
+    impl<'a> UncheckedCredentials<'a> {
+        /// The members of the object `json` under the names that services with JSON give them.
+        #[must_use]
+        pub fn of_camel_case(json: &'a Value, account_id: Option<&'a str>) -> Self {
+            let text = |name| json.get(name).and_then(Value::as_str);
+            Self {
+                access_key_id: text("accessKeyId"),
+                secret_access_key: text("secretAccessKey"),
+                session_token: text("sessionToken"),
+                expiration: text("expiration"),
+                account_id,
+            }
+        }
+
         /// Takes the values over where all that temporary credentials need is there and every part can be
         /// written into an INI file, an environment file and a header without quoting.
         ///

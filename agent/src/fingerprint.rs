@@ -34,7 +34,11 @@ pub fn fingerprint(key: &[u8], profile: &Profile) -> String {
             fields.add_optional("account_id", process.account_id.as_deref());
         }
         // No secret decides which credentials these give.
-        base @ (BaseSource::EcsContainer(_) | BaseSource::WebIdentity { .. } | BaseSource::Saml { .. }) => {
+        base @ (BaseSource::EcsContainer(_)
+        | BaseSource::Iot(_)
+        | BaseSource::RolesAnywhere(_)
+        | BaseSource::WebIdentity { .. }
+        | BaseSource::Saml { .. }) => {
             fields.add("base", &format!("{base:?}"));
         }
     }

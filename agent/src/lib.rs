@@ -27,3 +27,4 @@ pub mod sts;
 pub mod thread;
 pub mod timestamp;
 pub mod transport;
+pub mod x509;

@@ -59,6 +59,9 @@ impl Problem {
                 return Some(format!("set `{missing}` beside the others"));
             }
             Self::HalfOfKeys { missing } => return Some(format!("write `{missing}` beside the others")),
+            Self::MissingKey(key) => {
+                return Some(format!("write `{key}` beside the other keys of this source"));
+            }
             Self::UnknownServices(name) => {
                 return Some(format!("write a section `[services {}]`", Shown(name)));
             }
@@ -86,6 +89,9 @@ impl Problem {
                 "write `credential_source = Ec2InstanceMetadata`, or `source_profile = NAME` of a profile with credentials"
             }
             Self::TwoSources => "keep the one where the chain starts",
+            Self::BesideCertificate(_) => {
+                "keep one source in a profile; a further role is a profile of its own, with `source_profile` naming this one"
+            }
             Self::SourceWithoutRole | Self::IdentityWithoutRole(_) => {
                 "write `role_arn = arn:aws:iam::ACCOUNT:role/NAME` beside it"
             }

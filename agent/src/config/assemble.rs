@@ -10,7 +10,7 @@ use super::error::{ConfigError, Shown, Warning};
 use super::imds::resolve_imds;
 use super::keys::{self, Reach};
 use super::limits::partition_of;
-use super::model::{Profile, RoleChain, StsSettings};
+use super::model::{BaseSource, Profile, RoleChain, StsSettings};
 use super::partition::Partition;
 use super::problem::Problem;
 use super::profile::{refuse_later, resolve_chain};
@@ -110,6 +110,12 @@ fn check_partition(
     region: Option<&str>,
     sts: &StsSettings,
 ) -> Result<(), ConfigError> {
+    if let BaseSource::RolesAnywhere(settings) = &chain.base {
+        let partition = Partition::of_region(&settings.region);
+        if partition.is_isolated && sts.ca_bundle.is_none() {
+            return Err(section.error("", Problem::CaBundleNeeded(partition.name)));
+        }
+    }
     let roles = || chain.base.first_role().into_iter().chain(&chain.roles);
     let Some(first) = roles().next() else { return Ok(()) };
     let can_be_learnt = chain.base.is_instance();

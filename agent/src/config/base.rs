@@ -5,6 +5,7 @@ use std::ffi::OsStr;
 use std::path::Path;
 
 use super::container;
+use super::device;
 use super::document::Section;
 use super::error::ConfigError;
 use super::keys::Reach;
@@ -48,6 +49,9 @@ pub(crate) fn starts_here(profile: &Section) -> bool {
 
 /// Where a chain starts in a profile that is no hop, in the order of the Rust SDK, after the agent's own keys.
 pub(crate) fn base_source(profile: &Section, environment: &Environment) -> Result<BaseSource, ConfigError> {
+    if device::is_device(profile) {
+        return device::resolve(profile, environment);
+    }
     refuse_later(profile, |key| key.reach == Reach::Base && key.name.starts_with("rolekeeper_"))?;
     if profile.text(ASSERTION).is_some() || profile.text(PRINCIPAL).is_some() {
         return saml(profile, environment);

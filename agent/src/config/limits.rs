@@ -88,13 +88,13 @@ pub(crate) fn partition_of(role_arn: &str) -> Option<&'static Partition> {
     role_arn.split(':').nth(1).and_then(Partition::named)
 }
 
-fn is_text(text: &str, longest: usize, others: &[u8]) -> bool {
+pub(crate) fn is_text(text: &str, longest: usize, others: &[u8]) -> bool {
     (2..=longest).contains(&text.len())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || others.contains(&byte))
 }
 
 /// Complaint and advice where `arn` is not the ARN of a role.
-fn checked_arn(arn: &str) -> Result<(), (&'static str, &'static str)> {
+pub(crate) fn checked_arn(arn: &str) -> Result<(), (&'static str, &'static str)> {
     let refuse = |complaint| Err((complaint, WRITE_ARN));
     let mut fields = arn.splitn(6, ':');
     let mut field = || fields.next().unwrap_or_default();

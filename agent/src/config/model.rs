@@ -57,6 +57,10 @@ pub enum BaseSource {
         /// The keys.
         issued: IssuedCredentials,
     },
+    /// The credentials provider of AWS IoT Core, for a device with a certificate.
+    Iot(Box<IotSettings>),
+    /// IAM Roles Anywhere, for a host with a certificate.
+    RolesAnywhere(Box<RolesAnywhereSettings>),
     /// The credentials of a container's task or pod.
     EcsContainer(ContainerSettings),
     /// A `credential_process`.
@@ -77,6 +81,53 @@ pub enum BaseSource {
         /// `rolekeeper_saml_assertion_file`, absolute.
         assertion_file: PathBuf,
     },
+}
+
+/// How the credentials provider of AWS IoT Core is asked.
+#[derive(Clone, Debug)]
+pub struct IotSettings {
+    /// `https://` and the account's host, without a slash at the end.
+    pub endpoint: String,
+    /// `rolekeeper_iot_role_alias`, which stands for the role.
+    pub role_alias: String,
+    /// `rolekeeper_iot_thing_name`.
+    pub thing_name: Option<String>,
+    /// The device's certificate and key.
+    pub files: X509Files,
+    /// `rolekeeper_iot_ca_file`: a PEM file of roots for this endpoint alone, before `ca_bundle`.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// How IAM Roles Anywhere is asked.
+#[derive(Clone, Debug)]
+pub struct RolesAnywhereSettings {
+    /// Scheme, host and port, without a slash at the end.
+    pub endpoint: String,
+    /// The region of the trust anchor.
+    pub region: String,
+    /// The trust anchor, which vouches for the certificate's issuer.
+    pub trust_anchor_arn: String,
+    /// The profile of Roles Anywhere, which lists the roles.
+    pub profile_arn: String,
+    /// The role.
+    pub role_arn: String,
+    /// The host's certificate and key.
+    pub files: X509Files,
+    /// 900 to 43200; `None` means 3600.
+    pub duration_seconds: Option<u32>,
+    /// The name of the session, which the profile has to permit; `None` means the certificate's serial number.
+    pub session_name: Option<String>,
+}
+
+/// The files of a certificate. They are read at every refresh, so that a renewed certificate is picked up.
+#[derive(Clone, Debug)]
+pub struct X509Files {
+    /// The certificate; behind it may stand those that lead to its root.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub private_key: PathBuf,
+    /// What leads from the certificate to its root, instead of what stands behind it.
+    pub chain: Option<PathBuf>,
 }
 
 /// Where static keys stand.
@@ -125,6 +176,8 @@ impl BaseSource {
     pub fn describe(&self) -> String {
         match self {
             Self::Ec2InstanceMetadata => "Ec2InstanceMetadata".to_owned(),
+            Self::Iot(iot) => format!("AWS IoT role alias {}", iot.role_alias),
+            Self::RolesAnywhere(settings) => format!("Roles Anywhere as {}", settings.role_arn),
             Self::StaticKeys { holder: KeyHolder::Profile(name), .. } => {
                 format!("static keys of profile {name}")
             }
@@ -145,6 +198,8 @@ impl BaseSource {
             Self::Process(_) => false,
             Self::Ec2InstanceMetadata
             | Self::EcsContainer(_)
+            | Self::Iot(_)
+            | Self::RolesAnywhere(_)
             | Self::WebIdentity { .. }
             | Self::Saml { .. } => true,
         }
@@ -158,6 +213,8 @@ impl BaseSource {
             Self::Ec2InstanceMetadata
             | Self::StaticKeys { .. }
             | Self::EcsContainer(_)
+            | Self::Iot(_)
+            | Self::RolesAnywhere(_)
             | Self::Process(_) => None,
         }
     }

@@ -132,6 +132,10 @@ pub enum Problem {
     RoleWithoutSource,
     /// `source_profile` and `credential_source` together.
     TwoSources,
+    /// A key of a source that needs it is not there.
+    MissingKey(&'static str),
+    /// A key of another source, or of a role, in a profile that starts with a certificate.
+    BesideCertificate(String),
     /// `source_profile` in a profile that has no role to assume.
     SourceWithoutRole,
     /// A profile without credentials, at the start of a chain.
@@ -248,6 +252,10 @@ impl fmt::Display for Problem {
                 f.write_str("`role_arn` without `source_profile` or `credential_source`")
             }
             Self::TwoSources => f.write_str("both `source_profile` and `credential_source` are given"),
+            Self::MissingKey(key) => write!(f, "`{key}` is missing"),
+            Self::BesideCertificate(key) => {
+                write!(f, "`{key}` stands in a profile whose credentials come from a certificate")
+            }
             Self::SourceWithoutRole => f.write_str("`source_profile` without `role_arn`"),
             Self::NoCredentials => f.write_str("the profile has no credentials and no source of any"),
             Self::SelfWithoutKeys => {
@@ -263,7 +271,7 @@ impl fmt::Display for Problem {
             ),
             Self::CaBundleNeeded(partition) => write!(f, "partition `{partition}` needs a `ca_bundle`"),
             Self::NoRegion => f.write_str("no region, and the chain starts where none can be learnt"),
-            Self::CustomEndpointWith(option) => write!(f, "a custom STS endpoint excludes `{option}`"),
+            Self::CustomEndpointWith(option) => write!(f, "a custom endpoint excludes `{option}`"),
             Self::UnknownAccount { key, name, database } => {
                 write!(f, "`{key}` is `{}`, which is not in `{}`", Shown(name), database.display())
             }

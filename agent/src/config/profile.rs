@@ -2,6 +2,7 @@
 //! leads where and what stops it; nothing of regions, endpoints or files.
 
 use super::base::{base_source, credential_source, own_base, starts_here, static_keys};
+use super::device::is_device;
 use super::document::{Document, Section};
 use super::error::ConfigError;
 use super::keys::{KEYS, Key, Reach, State};
@@ -37,6 +38,7 @@ pub(crate) fn resolve_chain(
     let base = loop {
         refuse_lines(profile, visited.len() == 1)?;
         if visited.len() > 1
+            && !is_device(profile)
             && let Some(keys) = static_keys(profile)?
         {
             break keys;

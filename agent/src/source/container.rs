@@ -1,15 +1,23 @@
 //! The credentials of a container: Amazon ECS, EKS Pod Identity, and whatever else speaks their protocol.
 
 use std::path::Path;
+use std::time::Duration;
 
-use super::endpoint::Endpoint;
+use super::endpoint::{Endpoint, Patience};
 use super::error::SourceError;
 use crate::config::model::{Authorization, ContainerSettings};
 use crate::config::{is_header, read_input};
 use crate::credentials::{IssuedCredentials, unchecked::UncheckedCredentials};
 use crate::host::Host;
 use crate::json::WipedJson;
-use crate::transport::Channel;
+use crate::transport::{Channel, Method};
+
+/// The endpoint is on this host or its link.
+const PATIENCE: Patience = Patience {
+    connect: Duration::from_secs(2),
+    exchange: Duration::from_secs(5),
+    total: Duration::from_secs(20),
+};
 
 /// Fetches the credentials of the container.
 pub(super) fn fetch(
@@ -34,10 +42,15 @@ pub(super) fn fetch(
     let endpoint = Endpoint {
         name: "container credentials endpoint",
         channel: Channel::Container { ca_bundle },
+        method: Method::Get,
         url: &settings.url,
-        headers: if authorization.is_some() { &headers } else { headers.get(..1).unwrap_or_default() },
+        body: &[],
+        patience: PATIENCE,
+        tells_time: false,
+        advice: |_| None,
     };
-    endpoint.fetch(host, parse).map_err(SourceError::Endpoint)
+    let headers = if authorization.is_some() { &headers } else { headers.get(..1).unwrap_or_default() };
+    endpoint.fetch(host, &|send| Ok(send(headers)), parse).map_err(SourceError::Endpoint)
 }
 
 fn parse(json: &WipedJson) -> Result<IssuedCredentials, &'static str> {

@@ -15,6 +15,7 @@ use crate::config::model::KeyHolder;
 use crate::disposition::Disposition;
 use crate::sts::StsError;
 use crate::timestamp::Rfc3339Seconds;
+use crate::x509::X509Error;
 
 /// Why a base source gave no credentials. Holds no secret and no part of a reply.
 #[derive(Debug)]
@@ -22,6 +23,8 @@ use crate::timestamp::Rfc3339Seconds;
 pub enum SourceError {
     /// The instance metadata service.
     Imds(ImdsError),
+    /// The files of a certificate.
+    Certificate(X509Error),
     /// The static keys cannot be written into the files that are published.
     UnusableKeys(KeyHolder),
     /// What the source gave had expired at this time.
@@ -69,6 +72,7 @@ impl SourceError {
             | Self::File(_)
             | Self::NotAHeader(_)
             | Self::NoProof { .. }
+            | Self::Certificate(_)
             | Self::Process { .. } => Disposition::Retry,
         }
     }
@@ -90,6 +94,8 @@ impl SourceError {
     pub fn advice(&self) -> Option<String> {
         match self {
             Self::Imds(cause) => cause.advice(),
+            Self::Certificate(cause) => cause.advice(),
+            Self::Endpoint(cause) => cause.advice(),
             Self::File(cause) => cause.advice(),
             Self::Role { cause, .. } => cause.advice(),
             Self::Process { cause, .. } => cause.advice().map(str::to_owned),
@@ -100,7 +106,7 @@ impl SourceError {
             Self::NotAHeader(_) => {
                 Some("write the text alone into the file, without a line break at the end".to_owned())
             }
-            Self::NoProof { .. } | Self::Endpoint(_) => None,
+            Self::NoProof { .. } => None,
         }
     }
 }
@@ -109,6 +115,7 @@ impl fmt::Display for SourceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Imds(cause) => cause.fmt(f),
+            Self::Certificate(cause) => cause.fmt(f),
             Self::UnusableKeys(KeyHolder::Profile(profile)) => {
                 write!(f, "the static keys of profile `{profile}` hold characters that keys never have")
             }
@@ -132,6 +139,7 @@ impl Error for SourceError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Imds(cause) => cause.source(),
+            Self::Certificate(cause) => cause.source(),
             Self::File(cause) => cause.source(),
             Self::Endpoint(cause) => cause.source(),
             Self::Process { cause, .. } => Some(cause),

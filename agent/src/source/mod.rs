@@ -6,7 +6,9 @@ mod endpoint;
 mod error;
 mod federated;
 pub mod imds;
+mod iot;
 pub mod process;
+mod roles_anywhere;
 
 pub use endpoint::EndpointError;
 pub use error::SourceError;
@@ -89,6 +91,12 @@ impl<'a> Sources<'a> {
         let host = self.host(profile);
         match &profile.chain.base {
             BaseSource::Ec2InstanceMetadata => self.instance(profile).map_err(SourceError::Imds),
+            BaseSource::Iot(settings) => iot::fetch(settings, profile.sts.ca_bundle.as_deref(), host)
+                .and_then(|issued| fetched_now(issued, host)),
+            BaseSource::RolesAnywhere(settings) => {
+                roles_anywhere::fetch(settings, profile.sts.ca_bundle.as_deref(), host)
+                    .and_then(|issued| fetched_now(issued, host))
+            }
             BaseSource::StaticKeys { issued, holder } if !issued.credentials.are_plain() => {
                 Err(SourceError::UnusableKeys(holder.clone()))
             }

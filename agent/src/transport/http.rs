@@ -20,6 +20,7 @@ use super::tls::{TlsConnector, client_config};
 use super::verify::{Times, is_over_dates};
 use super::{Channel, MAX_REPLY, Method, Request, Response, Transport, is_container_address};
 use crate::clock::Clock;
+use crate::x509::X509Identity;
 
 /// Requests and replies are a few kilobytes; longer bodies take several rounds through the buffer.
 const BUFFER: usize = 8 * 1024;
@@ -62,6 +63,7 @@ impl<'a> HttpTransport<'a> {
             }
             Channel::Container { ca_bundle } => self.sts_agent(ca_bundle),
             Channel::Sts { ca_bundle } => self.sts_agent(ca_bundle),
+            Channel::Mutual { ca_bundle, identity } => tls_agent(ca_bundle, Some(identity), &self.times),
         }
     }
 
@@ -71,7 +73,7 @@ impl<'a> HttpTransport<'a> {
         if let Some(agent) = agents.get(&key) {
             return Ok(agent.clone());
         }
-        let agent = tls_agent(ca_bundle, &self.times)?;
+        let agent = tls_agent(ca_bundle, None, &self.times)?;
         agents.insert(key, agent.clone());
         Ok(agent)
     }
@@ -94,8 +96,12 @@ fn settings() -> ureq::config::Config {
         .build()
 }
 
-fn tls_agent(ca_bundle: Option<&Path>, times: &Arc<Times>) -> Result<Agent, TransportError> {
-    let connector = TcpConnector.chain(TlsConnector(client_config(ca_bundle, times)?));
+fn tls_agent(
+    ca_bundle: Option<&Path>,
+    identity: Option<&X509Identity>,
+    times: &Arc<Times>,
+) -> Result<Agent, TransportError> {
+    let connector = TcpConnector.chain(TlsConnector(client_config(ca_bundle, identity, times)?));
     Ok(Agent::with_parts(settings(), connector, CachingResolver::default()))
 }
 
@@ -132,8 +138,11 @@ fn run<B>(
     request: &Request<'_>,
     send: impl FnOnce(ureq::RequestBuilder<B>) -> Result<ureq::http::Response<ureq::Body>, ureq::Error>,
 ) -> Result<ureq::http::Response<ureq::Body>, ureq::Error> {
+    // A header has to fit into the buffer whole, and a chain of certificates may be longer than the usual one.
+    let mut buffer = BUFFER;
     for (name, value) in request.headers {
         builder = builder.header(*name, *value);
+        buffer = buffer.max(value.len().saturating_add(1024));
     }
     let connect_timeout = request.connect_timeout.min(request.timeout);
     let configured = builder
@@ -141,6 +150,7 @@ fn run<B>(
         .timeout_global(Some(request.timeout))
         .timeout_resolve(Some(request.timeout))
         .timeout_connect(Some(connect_timeout))
+        .output_buffer_size(buffer)
         .build();
     send(configured)
 }

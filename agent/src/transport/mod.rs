@@ -1,6 +1,7 @@
 //! The transport seam: a request goes out, a response or a transport error comes back. A status of 4xx or 5xx
 //! is a response. Knows nothing of AWS; the one implementation is in `http`.
 
+mod client_key;
 mod error;
 mod http;
 mod provider;
@@ -21,6 +22,7 @@ use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
 use crate::timestamp::{between, parse_http_date};
+use crate::x509::X509Identity;
 
 /// The longest reply that is read, in bytes. The largest answer that the agent asks for, an STS reply with a
 /// session token of the permitted size, stays well below.
@@ -30,7 +32,7 @@ pub const MAX_REPLY: u64 = 64 * 1024;
 const LONGEST_ROUND_TRIP: Duration = Duration::from_secs(15 * 60);
 
 /// Which client carries a request; the clients share nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub enum Channel<'a> {
     /// Plain HTTP to the instance metadata service, never through a proxy.
     Imds,
@@ -44,6 +46,13 @@ pub enum Channel<'a> {
     Sts {
         /// The PEM file of `ca_bundle`.
         ca_bundle: Option<&'a Path>,
+    },
+    /// As STS, and the client shows a certificate too. Its connections are not kept.
+    Mutual {
+        /// A PEM file of roots instead of the embedded ones.
+        ca_bundle: Option<&'a Path>,
+        /// The client's certificate and key.
+        identity: &'a X509Identity,
     },
 }
 

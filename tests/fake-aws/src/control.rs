@@ -75,6 +75,49 @@ impl Container<'_> {
     }
 }
 
+/// Control of AWS IoT Core and Roles Anywhere.
+#[derive(Clone, Copy, Debug)]
+pub struct Devices<'a> {
+    shared: &'a Shared,
+}
+
+impl<'a> Devices<'a> {
+    pub(crate) fn new(shared: &'a Shared) -> Self {
+        Self { shared }
+    }
+
+    /// Misbehaves as `fault` says.
+    pub fn fail(&self, service: Service, fault: Fault) {
+        self.shared.lock().faults.entry(service).or_default().push(fault);
+    }
+
+    /// Forgets all faults.
+    pub fn heal(&self, service: Service) {
+        self.shared.lock().faults.remove(&service);
+    }
+
+    /// How far the clock of both, and so `Date` and expirations, is ahead of the host's.
+    pub fn clock_offset(&self, offset: time::Duration) {
+        self.shared.lock().devices.clock_offset = offset;
+    }
+
+    /// Whether the policy of certificates allows `iot:AssumeRoleWithCertificate`.
+    pub fn permit(&self, permitted: bool) {
+        self.shared.lock().devices.permitted = permitted;
+    }
+
+    /// How long the sessions of [`crate::scenario::ROLE_ALIAS`] last, in seconds.
+    pub fn alias_duration(&self, seconds: u32) {
+        let alias = (crate::scenario::EDGE.to_owned(), seconds);
+        self.shared.lock().devices.aliases.insert(crate::scenario::ROLE_ALIAS.to_owned(), alias);
+    }
+
+    /// Whether the profile of Roles Anywhere lets clients name their sessions.
+    pub fn accept_session_name(&self, accepts: bool) {
+        self.shared.lock().devices.accepts_session_name = accepts;
+    }
+}
+
 impl Imds<'_> {
     /// Attaches the role with this ARN, or none.
     pub fn attach_role(&self, arn: Option<&str>) {

@@ -23,6 +23,7 @@ mod certificates;
 mod clock;
 mod container;
 mod control;
+mod device;
 mod error;
 mod fake;
 mod fault;
@@ -41,7 +42,8 @@ mod state;
 mod sts;
 mod verify;
 
-pub use control::{Container, Iam, Imds, S3, Session, Sts};
+pub use control::{Container, Devices, Iam, Imds, S3, Session, Sts};
+pub use device::{Certificate, Order};
 pub use error::StartError;
 pub use fake::FakeAws;
 pub use fault::{Action, Fault};

@@ -17,6 +17,10 @@ pub enum Service {
     S3,
     /// The endpoint that a container has its credentials from.
     Container,
+    /// The credentials provider of AWS IoT Core.
+    Iot,
+    /// IAM Roles Anywhere.
+    RolesAnywhere,
 }
 
 /// What a request asks for.
@@ -55,6 +59,10 @@ pub enum Kind {
     OtherObject,
     /// GET of a container's credentials.
     ContainerCredentials,
+    /// GET of a device's credentials.
+    DeviceCredentials,
+    /// `CreateSession` of Roles Anywhere.
+    CreateSession,
 }
 
 /// One request as it arrived.
