@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use log::{info, warn};
 use time::OffsetDateTime;
+use zeroize::Zeroizing;
 
 use crate::config::model::{BaseSource, Profile, Role};
 use crate::config::partition::Partition;
@@ -18,6 +19,7 @@ use crate::host::Host;
 use crate::output::state::ReducedDuration;
 use crate::source::imds::{Imds, ImdsError, InstanceCredentials, InstanceIdentity};
 use crate::sts::{self, AssumeRole, ErrorClass, Sts, StsError};
+use crate::terminal::{NoCode, ask_for_code};
 
 /// What a role grants to another role at most, and what is asked for where nothing is configured.
 const ONE_HOUR: u32 = 3600;
@@ -52,6 +54,15 @@ pub enum ChainError {
         /// Why.
         cause: StsError,
     },
+    /// The role asks for the code of an MFA device, and there is none.
+    Mfa {
+        /// The device.
+        serial: String,
+        /// The profile of the role.
+        profile: String,
+        /// Why.
+        cause: NoCode,
+    },
     /// STS, outside of a role.
     Sts(StsError),
     /// The static keys of this profile cannot be written into the files that are published.
@@ -70,6 +81,8 @@ pub struct Chains<'a> {
     identities: Mutex<HashMap<String, InstanceIdentity>>,
     /// STS endpoints that did not answer: what is bound to fail need not take its time again for every profile.
     silent: Mutex<BTreeSet<String>>,
+    /// The last code of each MFA device, which STS does not take a second time.
+    codes: Mutex<HashMap<String, Zeroizing<String>>>,
 }
 
 type InstanceKey = (String, Option<String>);
@@ -78,7 +91,13 @@ impl<'a> Chains<'a> {
     /// Nothing is fetched yet.
     #[must_use]
     pub fn new(host: &'a Host<'a>) -> Self {
-        Self { host, instances: Mutex::default(), identities: Mutex::default(), silent: Mutex::default() }
+        Self {
+            host,
+            instances: Mutex::default(),
+            identities: Mutex::default(),
+            silent: Mutex::default(),
+            codes: Mutex::default(),
+        }
     }
 
     /// Carries out the chain of `profile`. `known_reduced` are the durations that STS is known not to grant.
@@ -126,13 +145,21 @@ impl<'a> Chains<'a> {
                 None => sts_region(profile, role, region.as_deref()).map_err(failed)?,
             };
             let session_name = self.session_name(profile, role)?;
+            let code = self.token_code(role)?;
             let (assumed, answered) = sts::somewhere(region, &profile.sts_fallback_regions, |region| {
                 let sts = Sts::new(&profile.sts, region, self.host)?;
                 if locked(&self.silent).contains(sts.url()) {
                     return Err(StsError::StillSilent { endpoint: sts.url().to_owned() });
                 }
                 let started = self.host.clock.uptime();
-                let assumed = assume(&sts, role, &session_name, &issued, known_reduced);
+                let assumed = assume(
+                    &sts,
+                    role,
+                    &session_name,
+                    code.as_deref().map(String::as_str),
+                    &issued,
+                    known_reduced,
+                );
                 if matches!(assumed, Err(StsError::Unreachable { .. })) {
                     locked(&self.silent).insert(sts.url().to_owned());
                 }
@@ -208,6 +235,20 @@ impl<'a> Chains<'a> {
         Ok(identity)
     }
 
+    /// The code of the device that `role` asks for. Several threads ask one after the other.
+    fn token_code(&self, role: &Role) -> Result<Option<Zeroizing<String>>, ChainError> {
+        let Some(serial) = &role.mfa_serial else { return Ok(None) };
+        let failed = |cause| ChainError::Mfa { serial: serial.clone(), profile: role.profile.clone(), cause };
+        if !self.host.is_attended() {
+            return Err(failed(NoCode::Unattended));
+        }
+        let mut codes = locked(&self.codes);
+        let used = codes.get(serial).map(|code| code.as_str());
+        let code = ask_for_code(serial, &role.profile, used, self.host.clock).map_err(failed)?;
+        codes.insert(serial.clone(), code.clone());
+        Ok(Some(code))
+    }
+
     fn session_name(&self, profile: &Profile, role: &Role) -> Result<String, ChainError> {
         if let Some(configured) = &role.role_session_name {
             return Ok(configured.clone());
@@ -259,6 +300,7 @@ fn assume(
     sts: &Sts<'_>,
     role: &Role,
     role_session_name: &str,
+    token_code: Option<&str>,
     caller: &IssuedCredentials,
     known_reduced: &[ReducedDuration],
 ) -> Result<(IssuedCredentials, Option<ReducedDuration>), StsError> {
@@ -268,12 +310,7 @@ fn assume(
         .find(|known| known.role_arn == role.role_arn && known.configured == configured)
         .cloned();
     let asked = known.as_ref().map_or(configured, |known| known.effective);
-    let call = |duration_seconds| AssumeRole {
-        role_arn: &role.role_arn,
-        role_session_name,
-        duration_seconds,
-        external_id: role.external_id.as_deref(),
-    };
+    let call = |duration_seconds| AssumeRole { role, role_session_name, duration_seconds, token_code };
     match sts.assume_role(&call(asked), &caller.credentials) {
         Ok(assumed) => Ok((assumed.issued, known)),
         Err(StsError::Service { error, .. })
@@ -316,7 +353,7 @@ impl ChainError {
         match self {
             Self::Imds(cause) => cause.disposition(),
             Self::Role { cause, .. } | Self::Sts(cause) => cause.disposition(),
-            Self::UnusableKeys { .. } => Disposition::Misconfigured,
+            Self::Mfa { .. } | Self::UnusableKeys { .. } => Disposition::Misconfigured,
         }
     }
 
@@ -332,6 +369,10 @@ impl ChainError {
         match self {
             Self::Imds(cause) => cause.advice(),
             Self::Role { cause, .. } | Self::Sts(cause) => cause.advice(),
+            Self::Mfa { .. } => Some(
+                "run `rolekeeper refresh` at a terminal, or let the agent use a role whose trust policy does not ask for MFA"
+                    .to_owned(),
+            ),
             Self::UnusableKeys { .. } => {
                 Some("copy the keys again, without quotes, spaces or comments behind them".to_owned())
             }
@@ -344,6 +385,9 @@ impl fmt::Display for ChainError {
         match self {
             Self::Imds(_) => f.write_str("no base credentials"),
             Self::Role { role_arn, .. } => write!(f, "role `{role_arn}` was not assumed"),
+            Self::Mfa { serial, profile, .. } => {
+                write!(f, "`mfa_serial` of profile `{profile}` asks for a code of `{serial}`")
+            }
             Self::Sts(_) => f.write_str("STS was not asked"),
             Self::UnusableKeys { profile } => {
                 write!(f, "the static keys of profile `{profile}` hold characters that keys never have")
@@ -357,6 +401,7 @@ impl Error for ChainError {
         match self {
             Self::Imds(cause) => Some(cause.as_ref()),
             Self::Role { cause, .. } | Self::Sts(cause) => Some(cause),
+            Self::Mfa { cause, .. } => Some(cause),
             Self::UnusableKeys { .. } => None,
         }
     }

@@ -34,6 +34,14 @@ impl Environment {
         self.text(name).is_some_and(|value| value.eq_ignore_ascii_case("true"))
     }
 
+    /// The variable of these two names that is set, and its value; in the first, an empty value hides the second. `None`
+    /// where there is no value.
+    #[must_use]
+    pub fn either_case(&self, first: &'static str, second: &'static str) -> Option<(&'static str, &str)> {
+        let name = if self.0.contains_key(OsStr::new(first)) { first } else { second };
+        Some((name, self.text(name)?))
+    }
+
     /// The value of `name` where it is set and not empty.
     #[must_use]
     pub fn os(&self, name: &str) -> Option<&OsStr> {

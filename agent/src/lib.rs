@@ -23,5 +23,6 @@ pub mod retry;
 pub mod schedule;
 pub mod source;
 pub mod sts;
+pub mod terminal;
 pub mod timestamp;
 pub mod transport;

@@ -2,6 +2,7 @@
 
 use zeroize::Zeroizing;
 
+use crate::config::model::{Role, SessionPolicies};
 use crate::encode::percent_encode;
 
 /// The version of the STS API.
@@ -13,25 +14,37 @@ pub(super) const CONTENT_TYPE: &str = "application/x-www-form-urlencoded; charse
 /// The parameters of one `AssumeRole` call; their limits were checked when the configuration was read.
 #[derive(Clone, Copy, Debug)]
 pub struct AssumeRole<'a> {
-    /// `RoleArn`
-    pub role_arn: &'a str,
+    /// The role, and what is asked for with it.
+    pub role: &'a Role,
     /// `RoleSessionName`
     pub role_session_name: &'a str,
     /// `DurationSeconds`
     pub duration_seconds: u32,
-    /// `ExternalId`
-    pub external_id: Option<&'a str>,
+    /// `TokenCode`, of the role's MFA device.
+    pub token_code: Option<&'a str>,
 }
 
 impl AssumeRole<'_> {
     pub(super) fn body(&self) -> Zeroizing<String> {
+        let role = self.role;
         let mut form = Form::new("AssumeRole");
-        form.push("RoleArn", self.role_arn);
+        form.push("RoleArn", &role.role_arn);
         form.push("RoleSessionName", self.role_session_name);
         form.push("DurationSeconds", &self.duration_seconds.to_string());
-        if let Some(external_id) = self.external_id {
-            form.push("ExternalId", external_id);
+        form.push_optional("ExternalId", role.external_id.as_deref());
+        if let (Some(serial), Some(code)) = (&role.mfa_serial, self.token_code) {
+            form.push("SerialNumber", serial);
+            form.push("TokenCode", code);
         }
+        form.push_policies(&role.policies);
+        for (number, (key, value)) in (1_usize..).zip(&role.tags) {
+            form.push_member("Tags", number, ".Key", key);
+            form.push_member("Tags", number, ".Value", value);
+        }
+        for (number, key) in (1_usize..).zip(&role.transitive_tags) {
+            form.push_member("TransitiveTagKeys", number, "", key);
+        }
+        form.push_optional("SourceIdentity", role.source_identity.as_deref());
         form.0
     }
 }
@@ -58,25 +71,85 @@ impl Form {
         self.0.push('=');
         self.0.extend(percent_encode(value));
     }
+
+    fn push_optional(&mut self, name: &str, value: Option<&str>) {
+        if let Some(value) = value {
+            self.push(name, value);
+        }
+    }
+
+    /// One field of the element `number`, counted from 1, of a list.
+    fn push_member(&mut self, list: &str, number: usize, field: &str, value: &str) {
+        self.push(&format!("{list}.member.{number}{field}"), value);
+    }
+
+    fn push_policies(&mut self, policies: &SessionPolicies) {
+        self.push_optional("Policy", policies.inline.as_deref());
+        for (number, arn) in (1_usize..).zip(&policies.arns) {
+            self.push_member("PolicyArns", number, ".arn", arn);
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn role() -> Role {
+        Role {
+            profile: "a".to_owned(),
+            role_arn: "arn:aws:iam::222222222222:role/path/efgh".to_owned(),
+            role_session_name: None,
+            external_id: None,
+            duration_seconds: None,
+            mfa_serial: None,
+            policies: SessionPolicies::default(),
+            tags: Vec::new(),
+            transitive_tags: Vec::new(),
+            source_identity: None,
+        }
+    }
+
+    const PLAIN: &str = "Action=AssumeRole&Version=2011-06-15\
+        &RoleArn=arn%3Aaws%3Aiam%3A%3A222222222222%3Arole%2Fpath%2Fefgh\
+        &RoleSessionName=a%3Db%2Cc.d%40e-f_g&DurationSeconds=3600";
+
+    fn body(role: &Role, token_code: Option<&str>) -> String {
+        let call =
+            AssumeRole { role, role_session_name: "a=b,c.d@e-f_g", duration_seconds: 3600, token_code };
+        call.body().to_string()
+    }
+
     #[test]
     fn every_reserved_character_of_a_value_is_encoded() {
-        let call = AssumeRole {
-            role_arn: "arn:aws:iam::222222222222:role/path/efgh",
-            role_session_name: "a=b,c.d@e-f_g",
-            duration_seconds: 3600,
-            external_id: Some("a+b=c/d:e@f"),
+        let role = Role { external_id: Some("a+b=c/d:e@f".to_owned()), ..role() };
+        assert_eq!(body(&role, None), format!("{PLAIN}&ExternalId=a%2Bb%3Dc%2Fd%3Ae%40f"));
+    }
+
+    #[test]
+    fn lists_are_numbered_from_one() {
+        let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+        let role = Role {
+            mfa_serial: Some("arn:aws:iam::111111111111:mfa/a".to_owned()),
+            policies: SessionPolicies {
+                inline: Some("{\n \"a\": 1}".to_owned()),
+                arns: vec!["arn:aws:iam::aws:policy/A".to_owned(), "arn:aws:iam::aws:policy/B".to_owned()],
+            },
+            tags: vec![pair("Team", "a b"), pair("Empty", "")],
+            transitive_tags: vec!["Team".to_owned()],
+            source_identity: Some("me@example".to_owned()),
+            ..role()
         };
         assert_eq!(
-            call.body().as_str(),
-            "Action=AssumeRole&Version=2011-06-15\
-             &RoleArn=arn%3Aaws%3Aiam%3A%3A222222222222%3Arole%2Fpath%2Fefgh\
-             &RoleSessionName=a%3Db%2Cc.d%40e-f_g&DurationSeconds=3600&ExternalId=a%2Bb%3Dc%2Fd%3Ae%40f"
+            body(&role, Some("123456")),
+            format!(
+                "{PLAIN}&SerialNumber=arn%3Aaws%3Aiam%3A%3A111111111111%3Amfa%2Fa&TokenCode=123456\
+                 &Policy=%7B%0A%20%22a%22%3A%201%7D\
+                 &PolicyArns.member.1.arn=arn%3Aaws%3Aiam%3A%3Aaws%3Apolicy%2FA\
+                 &PolicyArns.member.2.arn=arn%3Aaws%3Aiam%3A%3Aaws%3Apolicy%2FB\
+                 &Tags.member.1.Key=Team&Tags.member.1.Value=a%20b&Tags.member.2.Key=Empty&Tags.member.2.Value=\
+                 &TransitiveTagKeys.member.1=Team&SourceIdentity=me%40example"
+            )
         );
     }
 }

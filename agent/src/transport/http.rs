@@ -14,6 +14,7 @@ use ureq::{Agent, Timeout};
 use zeroize::Zeroizing;
 
 use super::error::{Phase, TransportError};
+use super::proxy::{Proxy, ProxyFailed, ProxyRules, Route};
 use super::resolver::{CachingResolver, LookupFailed};
 use super::tcp::TcpConnector;
 use super::tls::{TlsConnector, client_config};
@@ -26,38 +27,46 @@ const BUFFER: usize = 8 * 1024;
 /// All headers of a reply together. Below [`BUFFER`], because ureq takes a head that fills its buffer for a connection
 /// that has ended.
 const MAX_HEADERS: usize = 7 * 1024;
-const USER_AGENT: &str = concat!("rolekeeper/", env!("CARGO_PKG_VERSION"));
+pub(super) const USER_AGENT: &str = concat!("rolekeeper/", env!("CARGO_PKG_VERSION"));
 
 /// HTTP/1.1 over kept-alive connections. Dropping it closes them.
 #[derive(Debug)]
 pub struct HttpTransport<'a> {
     clock: &'a dyn Clock,
     imds: OnceLock<Agent>,
-    sts: Mutex<HashMap<Option<PathBuf>, Agent>>,
+    sts: Mutex<HashMap<StsKey, Agent>>,
     times: Arc<Times>,
+    proxies: ProxyRules,
 }
 
+/// The CA bundle, and whether a proxy is on the way.
+type StsKey = (Option<PathBuf>, bool);
+
 impl<'a> HttpTransport<'a> {
-    /// A transport without connections; each client is made when it is first used.
+    /// A transport without connections; each client is made when it is first used. `proxies` are those towards AWS.
     #[must_use]
-    pub fn new(clock: &'a dyn Clock) -> Self {
-        Self { clock, imds: OnceLock::new(), sts: Mutex::new(HashMap::new()), times: Arc::default() }
+    pub fn new(clock: &'a dyn Clock, proxies: ProxyRules) -> Self {
+        Self { clock, imds: OnceLock::new(), sts: Mutex::new(HashMap::new()), times: Arc::default(), proxies }
     }
 
-    fn agent(&self, channel: Channel<'_>) -> Result<Agent, TransportError> {
+    fn agent(&self, channel: Channel<'_>, uri: &Uri) -> Result<Agent, TransportError> {
         match channel {
             Channel::Imds => Ok(self.imds.get_or_init(plain_agent).clone()),
-            Channel::Sts { ca_bundle } => self.sts_agent(ca_bundle),
+            Channel::Sts { ca_bundle } => self.sts_agent(ca_bundle, self.proxies.towards(uri)?),
         }
     }
 
-    fn sts_agent(&self, ca_bundle: Option<&Path>) -> Result<Agent, TransportError> {
+    fn sts_agent(
+        &self,
+        ca_bundle: Option<&Path>,
+        proxy: Option<Arc<Proxy>>,
+    ) -> Result<Agent, TransportError> {
         let mut agents = self.sts.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = ca_bundle.map(Path::to_owned);
+        let key = (ca_bundle.map(Path::to_owned), proxy.is_some());
         if let Some(agent) = agents.get(&key) {
             return Ok(agent.clone());
         }
-        let agent = tls_agent(ca_bundle, &self.times)?;
+        let agent = tls_agent(ca_bundle, proxy, &self.times)?;
         agents.insert(key, agent.clone());
         Ok(agent)
     }
@@ -84,15 +93,19 @@ fn plain_agent() -> Agent {
     Agent::with_parts(settings(), TcpConnector, CachingResolver::default())
 }
 
-fn tls_agent(ca_bundle: Option<&Path>, times: &Arc<Times>) -> Result<Agent, TransportError> {
-    let connector = TcpConnector.chain(TlsConnector(client_config(ca_bundle, times)?));
-    Ok(Agent::with_parts(settings(), connector, CachingResolver::default()))
+fn tls_agent(
+    ca_bundle: Option<&Path>,
+    proxy: Option<Arc<Proxy>>,
+    times: &Arc<Times>,
+) -> Result<Agent, TransportError> {
+    let connector = Route(proxy.clone()).chain(TlsConnector(client_config(ca_bundle, times)?));
+    Ok(Agent::with_parts(settings(), connector, CachingResolver::towards(proxy)))
 }
 
 impl Transport for HttpTransport<'_> {
     fn send(&self, request: &Request<'_>) -> Result<Response, TransportError> {
-        let agent = self.agent(request.channel)?;
         let uri: Uri = request.url.parse().map_err(|_| TransportError::BadUrl(request.url.to_owned()))?;
+        let agent = self.agent(request.channel, &uri)?;
         let sent = self.clock.now();
         self.times.set(sent, request.told_time);
         let started = self.clock.uptime();
@@ -149,7 +162,7 @@ fn read_body(body: ureq::Body) -> Result<Zeroizing<Vec<u8>>, TransportError> {
 }
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "whatever else ureq may say, the exchange has failed")]
-fn transport_error(error: ureq::Error) -> TransportError {
+pub(super) fn transport_error(error: ureq::Error) -> TransportError {
     match error {
         ureq::Error::Timeout(Timeout::Resolve) => TransportError::Timeout(Phase::Resolve),
         ureq::Error::Timeout(Timeout::Connect) => TransportError::Timeout(Phase::Connect),
@@ -160,7 +173,10 @@ fn transport_error(error: ureq::Error) -> TransportError {
         ureq::Error::Io(cause) => io_error(cause),
         ureq::Error::Other(cause) => match cause.downcast::<LookupFailed>() {
             Ok(lookup) => TransportError::UnknownHost(Some(lookup.0)),
-            Err(cause) => TransportError::Protocol(cause.to_string()),
+            Err(cause) => match cause.downcast::<ProxyFailed>() {
+                Ok(failed) => failed.0,
+                Err(cause) => TransportError::Protocol(cause.to_string()),
+            },
         },
         other => TransportError::Protocol(other.to_string()),
     }

@@ -4,13 +4,15 @@
 mod error;
 mod http;
 mod provider;
+mod proxy;
 mod resolver;
 mod tcp;
 mod tls;
 mod verify;
 
-pub use error::{CaBundleProblem, Phase, TransportError};
+pub use error::{CaBundleProblem, Phase, ProxyProblem, TransportError};
 pub use http::HttpTransport;
+pub use proxy::ProxyRules;
 
 use std::fmt::Debug;
 use std::path::Path;
@@ -33,7 +35,8 @@ const LONGEST_ROUND_TRIP: Duration = Duration::from_secs(15 * 60);
 pub enum Channel<'a> {
     /// Plain HTTP to the instance metadata service, never through a proxy.
     Imds,
-    /// STS: TLS, verified against the embedded roots or, where given, only those of this PEM file.
+    /// STS: TLS, verified against the embedded roots or, where given, only those of this PEM file; through the proxy
+    /// that the environment names.
     Sts {
         /// The PEM file of `ca_bundle`.
         ca_bundle: Option<&'a Path>,

@@ -7,6 +7,7 @@ mod error;
 mod limits;
 mod session;
 mod session_policy;
+mod session_tags;
 mod web_identity;
 
 use std::time::Duration;
@@ -40,6 +41,8 @@ pub(crate) struct StsState {
     pub(crate) session_lifetime: Option<Duration>,
     /// Whether `Credentials` comes before `AssumedRoleUser`.
     pub(crate) credentials_first: bool,
+    /// The codes of MFA devices that were not used yet.
+    pub(crate) mfa_codes: Option<Vec<String>>,
 }
 
 impl StsState {
@@ -56,6 +59,13 @@ struct Call<'a> {
 impl Call<'_> {
     fn parameter(&self, name: &str) -> Option<&str> {
         form::value(self.parameters, name)
+    }
+
+    /// The elements `NAME.1FIELD`, `NAME.2FIELD` and so on, up to the first that is missing.
+    fn list(&self, name: &str, field: &str) -> Vec<String> {
+        (1_usize..)
+            .map_while(|number| self.parameter(&format!("{name}.{number}{field}")).map(str::to_owned))
+            .collect()
     }
 }
 
