@@ -159,6 +159,16 @@ impl Error {
         }
     }
 
+    /// What it means for the plan of a daemon. Whatever the instance's own service refuses may be mended from outside
+    /// at any time, and to ask it again costs nobody anything.
+    #[must_use]
+    pub fn pace(&self) -> Disposition {
+        if matches!(self, Self::Chain { cause, .. } if cause.is_answer_of_imds()) {
+            return Disposition::Retry;
+        }
+        self.disposition()
+    }
+
     /// At most one sentence for the operator.
     #[must_use]
     pub fn advice(&self) -> Option<String> {

@@ -5,6 +5,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use log::warn;
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 
 use super::batch::Scene;
 use crate::config::Config;
@@ -43,7 +44,11 @@ impl Hooks {
             let again = now.saturating_add(wait);
             self.due = Some(self.due.map_or(again, |due| due.min(again)));
         }
-        if self.thread.is_some() || self.due.is_none_or(|due| due > now) {
+        if self.thread.is_some() {
+            return;
+        }
+        reap_orphans();
+        if self.due.is_none_or(|due| due > now) {
             return;
         }
         let scene = scene.clone();
@@ -66,6 +71,14 @@ impl Hooks {
             (None, Some(due)) => due.saturating_sub(now),
             (None, None) => Duration::MAX,
         }
+    }
+}
+
+/// As process 1 of a container the daemon inherits what hooks leave in the background, and nobody else collects it.
+/// Called where no child of our own is waited for, so that none is taken away.
+fn reap_orphans() {
+    if std::process::id() == 1 {
+        while waitpid(None, Some(WaitPidFlag::WNOHANG)).is_ok_and(|ended| ended != WaitStatus::StillAlive) {}
     }
 }
 

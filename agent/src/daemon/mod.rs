@@ -236,7 +236,7 @@ impl Daemon {
                 }
                 Some(Outcome::Failed { error, .. }) => {
                     self.verdicts.failing(index.0, &error.with_causes(), error.advice().as_deref());
-                    Verdict::Failed(error.disposition())
+                    Verdict::Failed(error.pace())
                 }
                 None => {
                     self.verdicts.failing(index.0, &whole, None);
@@ -268,7 +268,7 @@ impl Daemon {
 
     /// Takes over a configuration that was read again. One that cannot be used changes nothing.
     fn reload(&mut self, load: &Load<'_>, outside: &Outside) -> Result<ControlFlow<()>, Error> {
-        outside.notifier.reloading();
+        outside.notifier.reloading(self.scene.clock.uptime());
         match self.adopt(load, outside) {
             Ok(ControlFlow::Break(())) => return Ok(ControlFlow::Break(())),
             Ok(ControlFlow::Continue(())) => info!("the configuration was read again"),
