@@ -5,6 +5,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use super::document::{Document, Section};
 use super::error::{ConfigError, Location};
 use super::limits::is_text;
@@ -111,8 +113,8 @@ fn inline_policy(profile: &Section, surroundings: Surroundings<'_>) -> Result<Op
 }
 
 /// The policy without the blanks around it. Its grammar is for STS to judge.
-fn checked_policy(text: &str, place: &Location, key: &'static str) -> Result<String, ConfigError> {
-    let text = text.trim();
+fn checked_policy(written: &str, place: &Location, key: &'static str) -> Result<String, ConfigError> {
+    let text = written.trim();
     let refuse = |place, complaint| {
         let value = text.to_owned();
         Err(ConfigError::new(place, Problem::Value { key, value, complaint, write: WRITE_POLICY }))
@@ -120,15 +122,14 @@ fn checked_policy(text: &str, place: &Location, key: &'static str) -> Result<Str
     if !text.chars().all(|character| matches!(character, '\t' | '\n' | '\r' | ' '..='\u{ff}')) {
         return refuse(place.clone(), "with characters that STS does not allow in a policy");
     }
-    match serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(text) {
-        Ok(_) => Ok(text.to_owned()),
-        Err(error) => {
-            // The line within the value counts from the line of its key, and in a file of its own from one.
-            let first = place.line.unwrap_or(1);
-            let line = first.saturating_add(error.line().saturating_sub(1));
-            refuse(Location { line: Some(line), ..place.clone() }, "not a JSON object")
-        }
-    }
+    let line = match serde_json::from_slice::<Value>(written.as_bytes()) {
+        Ok(Value::Object(_)) => return Ok(text.to_owned()),
+        Ok(_) => 1,
+        Err(error) => error.line(),
+    };
+    // The line within the value counts from the line of its key, and in a file of its own from one.
+    let line = place.line.unwrap_or(1).saturating_add(line.saturating_sub(1));
+    refuse(Location { line: Some(line), ..place.clone() }, "not a JSON object")
 }
 
 fn policy_arns(profile: &Section, role_arn: &str) -> Result<Vec<String>, ConfigError> {
