@@ -120,7 +120,6 @@ fn a_proxy_that_does_not_lead_on_is_named() {
         (b"SSH-2.0-OpenSSH_9.9\r\n\r\n", ["not HTTP", "", ""]),
         (b"", ["not HTTP", "", ""]),
         (b"HTTP/1.1 200 OK\r\nX: y\r\n", ["not HTTP", "", ""]),
-        (&[b'x'; 100_000], ["not HTTP", "", ""]),
     ] {
         let proxy = Proxy::start(Manner::Say(answer), &[]);
         let run = refresh(&world, &[("HTTPS_PROXY", &proxy.url("je:hunter@"))]);
@@ -137,6 +136,28 @@ fn a_proxy_that_drips_is_given_up() {
     let (run, time) = timed(|| refresh(&world, &[("HTTPS_PROXY", &proxy.url(""))]));
     run.assert_failure(75, &["does not answer", "HTTPS_PROXY"]);
     assert!(time < Duration::from_secs(35), "{time:?}");
+}
+
+#[test]
+fn an_answer_without_end_is_cut_short() {
+    let world = world();
+    let proxy = Proxy::start(Manner::Flood, &[]);
+    let (run, time) = timed(|| refresh(&world, &[("HTTPS_PROXY", &proxy.url(""))]));
+    run.assert_failure(75, &["answers with what is not HTTP"]);
+    assert!(time < Duration::from_secs(5), "{time:?}: given up for its length, not for the time");
+}
+
+#[test]
+fn one_process_may_reach_one_host_with_and_another_without_it() {
+    let world = world();
+    let config = INSTANCE_CROSS_ACCOUNT.replace(PROFILE, "direct");
+    let direct = format!("{config}region = us-east-1\nendpoint_url = {}\n", world.fake.sts_url());
+    world.write("config", format!("{INSTANCE_CROSS_ACCOUNT}region = us-east-1\n{direct}"));
+    let proxy = Proxy::start(Manner::Lead, &[(EAST, sts(&world))]);
+    let run = refresh(&world, &[("HTTPS_PROXY", &proxy.url("")), ("NO_PROXY", "localhost")]);
+    assert_eq!(run.code, 0, "{run:?}");
+    assert_eq!((world.assumptions().len(), proxy.asked().len()), (2, 1), "{:?}", proxy.asked());
+    assert!(proxy.asked()[0].contains(EAST));
 }
 
 #[test]

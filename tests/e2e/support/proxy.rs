@@ -18,6 +18,8 @@ pub(crate) enum Manner {
     Say(&'static [u8]),
     /// Answers with these bytes, one every tenth of a second, without end.
     Drip(&'static [u8]),
+    /// Answers with a head that never ends, as fast as it can.
+    Flood,
 }
 
 /// A running proxy. Its threads end with the process of the test.
@@ -79,6 +81,12 @@ fn serve(
     match manner {
         Manner::Say(bytes) => client.write_all(bytes),
         Manner::Drip(bytes) => drip(&mut client, bytes),
+        Manner::Flood => {
+            client.write_all(b"HTTP/1.1 200 OK\r\n")?;
+            loop {
+                client.write_all(b"X-Filler: x\r\n")?;
+            }
+        }
         Manner::LeadFor(authorization)
             if !head.contains(&format!("\r\nProxy-Authorization: {authorization}\r\n")) =>
         {
