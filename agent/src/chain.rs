@@ -9,11 +9,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use log::{info, warn};
 use time::OffsetDateTime;
-use zeroize::Zeroizing;
 
 use crate::config::model::{BaseSource, Profile, Role};
 use crate::config::partition::Partition;
-use crate::credentials::IssuedCredentials;
+use crate::credentials::{IssuedCredentials, Secret};
 use crate::disposition::Disposition;
 use crate::host::Host;
 use crate::output::state::ReducedDuration;
@@ -84,7 +83,7 @@ pub struct Chains<'a> {
     /// STS endpoints that did not answer: what is bound to fail need not take its time again for every profile.
     silent: Mutex<BTreeSet<String>>,
     /// The last code of each MFA device, which STS does not take a second time.
-    codes: Mutex<HashMap<String, Zeroizing<String>>>,
+    codes: Mutex<HashMap<String, Secret>>,
 }
 
 type InstanceKey = (String, Option<String>, bool);
@@ -157,8 +156,7 @@ impl<'a> Chains<'a> {
                     return Err(StsError::StillSilent { endpoint: sts.url().to_owned() });
                 }
                 let started = host.clock.uptime();
-                let code = code.as_deref().map(String::as_str);
-                let assumed = assume(&sts, role, &session_name, code, &issued, known_reduced);
+                let assumed = assume(&sts, role, &session_name, code.as_ref(), &issued, known_reduced);
                 if matches!(assumed, Err(StsError::Unreachable { .. })) {
                     locked(&self.silent).insert(sts.url().to_owned());
                 }
@@ -235,14 +233,14 @@ impl<'a> Chains<'a> {
     }
 
     /// The code of the device that `role` asks for. Several threads ask one after the other.
-    fn token_code(&self, role: &Role) -> Result<Option<Zeroizing<String>>, ChainError> {
+    fn token_code(&self, role: &Role) -> Result<Option<Secret>, ChainError> {
         let Some(serial) = &role.mfa_serial else { return Ok(None) };
         let failed = |cause| ChainError::Mfa { serial: serial.clone(), profile: role.profile.clone(), cause };
         if !self.host.is_attended() {
             return Err(failed(NoCode::Unattended));
         }
         let mut codes = locked(&self.codes);
-        let used = codes.get(serial).map(|code| code.as_str());
+        let used = codes.get(serial);
         let code = ask_for_code(serial, &role.profile, used, self.host.clock).map_err(failed)?;
         codes.insert(serial.clone(), code.clone());
         Ok(Some(code))
@@ -299,7 +297,7 @@ fn assume(
     sts: &Sts<'_>,
     role: &Role,
     role_session_name: &str,
-    token_code: Option<&str>,
+    token_code: Option<&Secret>,
     caller: &IssuedCredentials,
     known_reduced: &[ReducedDuration],
 ) -> Result<(IssuedCredentials, Option<ReducedDuration>), StsError> {

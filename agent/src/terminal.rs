@@ -16,6 +16,7 @@ use nix::sys::termios::{LocalFlags, SetArg, SpecialCharacterIndices, Termios, tc
 use zeroize::Zeroizing;
 
 use crate::clock::Clock;
+use crate::credentials::Secret;
 
 /// So long somebody may take: three codes of a device. Other batches wait meanwhile.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -63,9 +64,9 @@ impl Error for NoCode {
 pub fn ask_for_code(
     device: &str,
     profile: &str,
-    used: Option<&str>,
+    used: Option<&Secret>,
     clock: &dyn Clock,
-) -> Result<Zeroizing<String>, NoCode> {
+) -> Result<Secret, NoCode> {
     let flags = OFlag::O_NOCTTY.bits();
     let opened = OpenOptions::new().read(true).write(true).custom_flags(flags).open("/dev/tty");
     let terminal = Quiet::new(opened.map_err(NoCode::NoTerminal)?)?;
@@ -73,14 +74,14 @@ pub fn ask_for_code(
     let mut complaint = "";
     loop {
         terminal.say(&format!("{complaint}MFA code of `{device}` for profile `{profile}`: "))?;
-        let code = terminal.line(deadline, clock)?;
+        let mut code = terminal.line(deadline, clock)?;
         terminal.say("\n")?;
         if code.len() != DIGITS || !code.bytes().all(|byte| byte.is_ascii_digit()) {
             complaint = "A code has six digits. ";
-        } else if used == Some(code.as_str()) {
+        } else if used.is_some_and(|used| used.expose() == code.as_str()) {
             complaint = "This code was used already; wait for the next one. ";
         } else {
-            return Ok(code);
+            return Ok(Secret::new(std::mem::take(&mut code)));
         }
     }
 }

@@ -3,6 +3,7 @@
 use zeroize::Zeroizing;
 
 use crate::config::model::{Role, SessionPolicies};
+use crate::credentials::Secret;
 use crate::encode::percent_encode;
 
 /// The version of the STS API.
@@ -21,7 +22,7 @@ pub struct AssumeRole<'a> {
     /// `DurationSeconds`
     pub duration_seconds: u32,
     /// `TokenCode`, of the role's MFA device.
-    pub token_code: Option<&'a str>,
+    pub token_code: Option<&'a Secret>,
 }
 
 impl AssumeRole<'_> {
@@ -34,7 +35,7 @@ impl AssumeRole<'_> {
         form.push_optional("ExternalId", role.external_id.as_deref());
         if let (Some(serial), Some(code)) = (&role.mfa_serial, self.token_code) {
             form.push("SerialNumber", serial);
-            form.push("TokenCode", code);
+            form.push("TokenCode", code.expose());
         }
         form.push_policies(&role.policies);
         for (number, (key, value)) in (1_usize..).zip(&role.tags) {
@@ -114,9 +115,12 @@ mod tests {
         &RoleArn=arn%3Aaws%3Aiam%3A%3A222222222222%3Arole%2Fpath%2Fefgh\
         &RoleSessionName=a%3Db%2Cc.d%40e-f_g&DurationSeconds=3600";
 
-    fn body(role: &Role, token_code: Option<&str>) -> String {
+    fn body(role: &Role, code: Option<&str>) -> String {
+        let code = code.map(|code| Secret::new(code.to_owned()));
+        let token_code = code.as_ref();
         let call =
             AssumeRole { role, role_session_name: "a=b,c.d@e-f_g", duration_seconds: 3600, token_code };
+        assert!(!format!("{call:?}").contains("123456"));
         call.body().to_string()
     }
 
