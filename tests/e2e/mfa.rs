@@ -178,6 +178,30 @@ fn a_code_counts_once_and_each_role_asks_for_its_own() {
 }
 
 #[test]
+fn a_hop_in_between_asks_as_well() {
+    if !has_program("script") {
+        return;
+    }
+    let world = world(&["admin"]);
+    let config = std::fs::read_to_string(world.directory.join("config")).unwrap();
+    let next = guarded("next");
+    world.write(
+        "config",
+        format!("{config}[profile next]\nrole_arn = {next}\nsource_profile = admin\nregion = us-east-1\n"),
+    );
+    world.fake.iam().add_role(Role::new(&next).trust(Trust::of(&guarded("admin"))));
+    let mut terminal = AtTerminal::start(&world, &["exec", "next", "--", "/bin/true"], "");
+    terminal.expect(&format!("{PROMPT}admin`: "));
+    terminal.type_in(b"123456\n");
+    let (code, screen) = terminal.end();
+    assert_eq!(code, 0, "{screen}");
+    let codes: Vec<_> =
+        world.assumptions().iter().map(|sent| sent.parameter("TokenCode").map(str::to_owned)).collect();
+    assert_eq!(codes, [Some("123456".to_owned()), None]);
+    assert!(world.is_unpublished("admin") && !world.is_unpublished("next"));
+}
+
+#[test]
 fn an_interrupt_ends_the_command_and_leaves_the_terminal_as_it_was() {
     if !has_program("script") {
         return;

@@ -16,21 +16,18 @@ pub(super) fn of(call: &Call<'_>, caller: &KeyRecord) -> Result<Vec<SessionTag>,
             return invalid("Tag keys that begin with aws: are reserved.");
         }
         if tags.iter().any(|tag| same(&tag.key, key)) {
-            return invalid("Duplicate tag keys found. Please note that tag keys are case insensitive.");
+            return invalid("A tag key occurs twice; letter case makes no difference.");
         }
         let transitive = transitive.iter().any(|other| same(other, key));
         tags.push(SessionTag { key: key.clone(), value, transitive });
     }
     for inherited in caller.transitive_tags() {
         if transitive.iter().chain(&keys).any(|key| same(key, &inherited.key)) {
-            return invalid(
-                "One of the specified transitive tag keys can't be set because it conflicts with a transitive tag key \
-                 from the calling session.",
-            );
+            return invalid("A tag conflicts with a transitive tag of the calling session.");
         }
     }
     if transitive.iter().any(|key| !tags.iter().any(|tag| same(&tag.key, key))) {
-        return invalid("The specified transitive tag key must be included in the requested tags.");
+        return invalid("A transitive tag key is no key of the tags.");
     }
     tags.extend(caller.transitive_tags().cloned());
     Ok(tags)
