@@ -1,5 +1,5 @@
 //! Configuration, end to end: every case of `config/malformed.txt` gives exactly its errors, every case of
-//! `config/wellformed.txt` exactly its chains and settings. The format is described at the top of the first file.
+//! `config/wellformed.txt` exactly its chains and settings, and `config/certificates.txt` has both. The format is described at the top of the first file.
 
 // A module, because the lints that forbid panics except in tests know a test by this attribute.
 #[cfg(test)]
@@ -12,7 +12,9 @@ mod cases {
     use std::path::{Path, PathBuf};
 
     use rolekeeper::config::error::ConfigError;
-    use rolekeeper::config::model::{BaseSource, Profile, Role, WriteMode};
+    use rolekeeper::config::model::{
+        Authorization, BaseSource, KeyHolder, Profile, Role, WriteMode, X509Files,
+    };
     use rolekeeper::config::{CommandLineProfile, Config, LoadOptions};
     use rolekeeper::environment::Environment;
 
@@ -24,6 +26,11 @@ mod cases {
     #[test]
     fn wellformed_configurations_give_their_chains() {
         run("wellformed", include_str!("config/wellformed.txt"), 60);
+    }
+
+    #[test]
+    fn certificates_give_their_chains_and_messages() {
+        run("certificates", include_str!("config/certificates.txt"), 50);
     }
 
     /// Whatever the lines are: no panic, no secret in a message, and every place is in the file.
@@ -233,8 +240,13 @@ mod cases {
                 }
             }
         }
-        assert!(!out.contains("SECRET"), "a secret in: {out}");
+        assert!(!shows_secret(&out), "a secret in: {out}");
         out.replace(dir.to_str().unwrap(), "DIR")
+    }
+
+    /// The secrets of the tables begin with `SECRET`; so does a part of a variable's name.
+    fn shows_secret(text: &str) -> bool {
+        text.replace("AWS_SECRET_ACCESS_KEY", "").contains("SECRET")
     }
 
     fn set(given: &mut CommandLineProfile, option: &str, value: &str) {
@@ -253,7 +265,7 @@ mod cases {
 
     fn refused(out: &mut String, what: &str, error: &ConfigError) {
         writeln!(out, "{what}: {error}").unwrap();
-        assert!(!format!("{error:?}").contains("SECRET"), "a secret in the debug form");
+        assert!(!shows_secret(&format!("{error:?}")), "a secret in the debug form");
         if let Some(advice) = error.advice() {
             writeln!(out, "advice: {advice}").unwrap();
         }
@@ -276,6 +288,88 @@ mod cases {
         role.source_identity.iter().for_each(|value| write!(out, " identity={value}").unwrap());
     }
 
+    fn write_base(out: &mut String, base: &BaseSource) {
+        match base {
+            BaseSource::Ec2InstanceMetadata => out.push_str("ec2"),
+            BaseSource::StaticKeys { holder, issued } => {
+                let credentials = &issued.credentials;
+                let holder = match holder {
+                    KeyHolder::Profile(name) => name,
+                    KeyHolder::Environment => "from the environment",
+                };
+                write!(out, "keys({holder} {}", credentials.access_key_id).unwrap();
+                if credentials.session_token.is_some() {
+                    out.push_str(" +session");
+                }
+                issued.expiration.iter().for_each(|at| write!(out, " until={at}").unwrap());
+                issued.account_id.iter().for_each(|id| write!(out, " account={id}").unwrap());
+                out.push(')');
+                // Secrets of the table begin with `SECRET`; only what tells them apart is shown.
+                let secret = credentials.secret_access_key.expose().strip_prefix("SECRET").unwrap();
+                if !secret.is_empty() {
+                    write!(out, " secret-ends={secret}").unwrap();
+                }
+            }
+            BaseSource::EcsContainer(settings) => {
+                write!(out, "container({}", settings.url).unwrap();
+                match &settings.authorization {
+                    None => {}
+                    Some(Authorization::Text(text)) => {
+                        write!(out, " +{} characters", text.expose().len()).unwrap();
+                    }
+                    Some(Authorization::File(file)) => write!(out, " +{}", file.display()).unwrap(),
+                }
+                out.push(')');
+            }
+            BaseSource::Process(process) => {
+                write!(out, "process({} {:?}", process.profile, process.words).unwrap();
+                process.account_id.iter().for_each(|id| write!(out, " account={id}").unwrap());
+                out.push(')');
+            }
+            BaseSource::WebIdentity { role, token_file } => {
+                out.push_str("web identity(");
+                write_role(out, role);
+                write!(out, " by {})", token_file.display()).unwrap();
+            }
+            BaseSource::Saml { role, principal_arn, assertion_file } => {
+                out.push_str("saml(");
+                write_role(out, role);
+                write!(out, " of {principal_arn} by {})", assertion_file.display()).unwrap();
+            }
+            BaseSource::Iot(iot) => {
+                write!(out, "iot({} {}", iot.endpoint, iot.role_alias).unwrap();
+                iot.thing_name.iter().for_each(|name| write!(out, " thing={name}").unwrap());
+                write_files(out, &iot.files);
+                iot.ca_file.iter().for_each(|path| write!(out, " ca={}", path.display()).unwrap());
+                out.push(')');
+            }
+            BaseSource::RolesAnywhere(settings) => {
+                let name = |arn: &str| arn.rsplit(':').next().unwrap().to_owned();
+                write!(out, "anywhere({} {} ", settings.endpoint, settings.region).unwrap();
+                let arns = [&settings.trust_anchor_arn, &settings.profile_arn, &settings.role_arn];
+                write!(out, "{}", arns.map(|arn| name(arn)).join(" ")).unwrap();
+                write_files(out, &settings.files);
+                settings.duration_seconds.iter().for_each(|value| write!(out, " duration={value}").unwrap());
+                settings.session_name.iter().for_each(|value| write!(out, " session={value}").unwrap());
+                out.push(')');
+            }
+            _ => out.push_str("another source"),
+        }
+    }
+
+    fn write_files(out: &mut String, files: &X509Files) {
+        write!(out, " {} {}", files.certificate.display(), files.private_key.display()).unwrap();
+        files.chain.iter().for_each(|path| write!(out, " chain={}", path.display()).unwrap());
+    }
+
+    fn write_role(out: &mut String, role: &Role) {
+        out.push_str(&role.role_arn.replace("arn:aws:iam::111122223333:role/", ""));
+        role.role_session_name.iter().for_each(|value| write!(out, " session={value}").unwrap());
+        role.external_id.iter().for_each(|value| write!(out, " external={value}").unwrap());
+        role.duration_seconds.iter().for_each(|value| write!(out, " duration={value}").unwrap());
+        session(out, role);
+    }
+
     /// One line per profile: the chain, then whatever is not the default.
     fn shown(out: &mut String, name: &str, outcome: Result<&Profile, &ConfigError>) {
         let profile = match outcome {
@@ -284,29 +378,10 @@ mod cases {
         };
         assert!(!format!("{profile:?}").contains("SECRET"), "a secret in the debug form");
         write!(out, "{name}: ").unwrap();
-        match &profile.chain.base {
-            BaseSource::Ec2InstanceMetadata => out.push_str("ec2"),
-            BaseSource::StaticKeys { profile, credentials, account_id } => {
-                write!(out, "keys({profile} {}", credentials.access_key_id).unwrap();
-                if credentials.session_token.is_some() {
-                    out.push_str(" +session");
-                }
-                account_id.iter().for_each(|id| write!(out, " account={id}").unwrap());
-                out.push(')');
-                // Secrets of the table begin with `SECRET`; only what tells them apart is shown.
-                let secret = credentials.secret_access_key.expose().strip_prefix("SECRET").unwrap();
-                if !secret.is_empty() {
-                    write!(out, " secret-ends={secret}").unwrap();
-                }
-            }
-            _ => out.push_str("another source"),
-        }
+        write_base(out, &profile.chain.base);
         for role in &profile.chain.roles {
-            write!(out, " -> {}", role.role_arn.replace("arn:aws:iam::111122223333:role/", "")).unwrap();
-            role.role_session_name.iter().for_each(|value| write!(out, " session={value}").unwrap());
-            role.external_id.iter().for_each(|value| write!(out, " external={value}").unwrap());
-            role.duration_seconds.iter().for_each(|value| write!(out, " duration={value}").unwrap());
-            session(out, role);
+            out.push_str(" -> ");
+            write_role(out, role);
         }
         if let Some(region) = &profile.region {
             let endpoint = profile.sts.endpoint.resolve(region).unwrap();

@@ -79,6 +79,8 @@ fn is_plain(text: &str) -> bool {
 
 /// Credentials as a service sent them, before anybody has looked at them.
 pub mod unchecked {
+    use serde_json::Value;
+
     use super::{Credentials, IssuedCredentials, Secret, is_plain};
     use crate::timestamp::parse_rfc3339;
 
@@ -103,7 +105,20 @@ pub mod unchecked {
         }
     }
 
-    impl UncheckedCredentials<'_> {
+    impl<'a> UncheckedCredentials<'a> {
+        /// The members of the object `json` under the names that services with JSON give them.
+        #[must_use]
+        pub fn of_camel_case(json: &'a Value, account_id: Option<&'a str>) -> Self {
+            let text = |name| json.get(name).and_then(Value::as_str);
+            Self {
+                access_key_id: text("accessKeyId"),
+                secret_access_key: text("secretAccessKey"),
+                session_token: text("sessionToken"),
+                expiration: text("expiration"),
+                account_id,
+            }
+        }
+
         /// Takes the values over where all that temporary credentials need is there and every part can be
         /// written into an INI file, an environment file and a header without quoting.
         ///
@@ -111,18 +126,40 @@ pub mod unchecked {
         ///
         /// What is wrong, in words that fit behind "answered with".
         pub fn check(&self) -> Result<IssuedCredentials, &'static str> {
+            let issued = self.check_lasting()?;
+            if issued.credentials.session_token.is_none() {
+                return Err("no usable session token");
+            }
+            if issued.expiration.is_none() {
+                return Err("no usable expiration");
+            }
+            Ok(issued)
+        }
+
+        /// Like [`Self::check`], for sources that may give long-term keys: session token and expiration may be absent,
+        /// but not malformed.
+        ///
+        /// # Errors
+        ///
+        /// As for [`Self::check`].
+        pub fn check_lasting(&self) -> Result<IssuedCredentials, &'static str> {
             let part = |value: Option<&str>, problem| match value {
                 Some(text) if is_plain(text.trim()) => Ok(text.trim().to_owned()),
                 _ => Err(problem),
             };
             let access_key_id = part(self.access_key_id, "no usable access key id")?;
             let secret = Secret::new(part(self.secret_access_key, "no usable secret access key")?);
-            let session_token = Secret::new(part(self.session_token, "no usable session token")?);
-            let expiration = self.expiration.and_then(parse_rfc3339).ok_or("no usable expiration")?;
+            let session_token = match self.session_token {
+                None => None,
+                token => Some(Secret::new(part(token, "no usable session token")?)),
+            };
+            let expiration = match self.expiration {
+                None => None,
+                Some(text) => Some(parse_rfc3339(text).ok_or("no usable expiration")?),
+            };
             let account_id = self.account_id.filter(|id| is_account_id(id)).map(str::to_owned);
-            let credentials =
-                Credentials { access_key_id, secret_access_key: secret, session_token: Some(session_token) };
-            Ok(IssuedCredentials { credentials, expiration: Some(expiration), account_id })
+            let credentials = Credentials { access_key_id, secret_access_key: secret, session_token };
+            Ok(IssuedCredentials { credentials, expiration, account_id })
         }
     }
 

@@ -103,6 +103,11 @@ pub enum Error {
         /// Why.
         cause: HookError,
     },
+    /// The `credential_process` of this profile is what started this command.
+    LeadsBack {
+        /// The profile.
+        profile: String,
+    },
     /// Standard output cannot be written.
     Stdout(std::io::Error),
     /// Signals cannot be waited for.
@@ -135,7 +140,7 @@ impl Error {
             Self::Hook { .. } => exit_code::TEMPORARY,
             Self::Stdout(_) => exit_code::CANNOT_CREATE,
             Self::Signals(_) | Self::Thread(_) => exit_code::SOFTWARE,
-            Self::OutputMoved { .. } => exit_code::CONFIGURATION,
+            Self::OutputMoved { .. } | Self::LeadsBack { .. } => exit_code::CONFIGURATION,
         }
     }
 
@@ -151,9 +156,11 @@ impl Error {
             | Self::Execute { .. }
             | Self::Thread(_)
             | Self::Hook { .. } => Disposition::Local,
-            Self::Usage(_) | Self::Config(_) | Self::NoProfile { .. } | Self::OutputMoved { .. } => {
-                Disposition::Misconfigured
-            }
+            Self::Usage(_)
+            | Self::Config(_)
+            | Self::NoProfile { .. }
+            | Self::OutputMoved { .. }
+            | Self::LeadsBack { .. } => Disposition::Misconfigured,
             Self::Signals(_) => Disposition::Broken,
             Self::NothingPublished { .. } | Self::NoStatus => Disposition::Retry,
         }
@@ -185,6 +192,9 @@ impl Error {
             }
             Self::OutputMoved { .. } => Some("restart the daemon to move its files".to_owned()),
             Self::Hook { .. } => Some("the credentials are published; the hook is tried again".to_owned()),
+            Self::LeadsBack { .. } => {
+                Some("write where that profile has its credentials from into the configuration".to_owned())
+            }
             Self::Usage(_)
             | Self::NothingPublished { .. }
             | Self::Execute { .. }
@@ -224,6 +234,9 @@ impl fmt::Display for Error {
             Self::Hook { profile, attempts, .. } => {
                 write!(f, "profile `{profile}`: the hook has failed, attempt {attempts}")
             }
+            Self::LeadsBack { profile } => {
+                write!(f, "the `credential_process` of profile `{profile}` leads back to rolekeeper")
+            }
             Self::Stdout(_) => f.write_str("cannot write to standard output"),
             Self::Signals(_) => f.write_str("cannot wait for signals"),
             Self::Thread(_) => f.write_str("cannot work on a thread"),
@@ -250,6 +263,7 @@ impl StdError for Error {
             Self::NoProfile { .. }
             | Self::NothingPublished { .. }
             | Self::NoStatus
+            | Self::LeadsBack { .. }
             | Self::OutputMoved { .. } => None,
         }
     }

@@ -26,3 +26,4 @@ pub mod sts;
 pub mod terminal;
 pub mod timestamp;
 pub mod transport;
+pub mod x509;

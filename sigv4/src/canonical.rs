@@ -7,11 +7,13 @@
 use hmac::Mac;
 use sha2::{Digest, Sha256};
 
+use crate::Error;
 use crate::headers::Headers;
 use crate::key::KeyedMac;
 use crate::path::Path;
 use crate::payload::PayloadHash;
 use crate::query::Query;
+use crate::request::Request;
 use crate::scope::{DatedScope, Timestamp};
 use crate::settings::Settings;
 use crate::text::{Hex, Sink, hex};
@@ -47,7 +49,27 @@ pub(crate) struct Canonical<'a> {
     pub(crate) settings: Settings,
 }
 
-impl Canonical<'_> {
+impl<'a> Canonical<'a> {
+    /// A request that will carry its signature in a header. `headers` are all that are signed, in any order.
+    pub(crate) fn of(
+        request: &Request<'a>,
+        mut headers: Headers<'a>,
+        payload: PayloadHash<'a>,
+        settings: Settings,
+    ) -> Result<Self, Error> {
+        headers.sort();
+        let mut query = Query::parse(request.query);
+        query.sort();
+        Ok(Self {
+            method: request.checked_method()?,
+            path: Path::parse(request.path)?,
+            query,
+            headers,
+            payload,
+            settings,
+        })
+    }
+
     /// Writes the canonical request. The session token may be in it.
     pub(crate) fn put(&self, sink: &mut impl Sink) {
         sink.put(self.method);
@@ -101,14 +123,13 @@ impl<'a> ToSign<'a> {
         hex(mac.finalize().into_bytes().into())
     }
 
-    /// Writes the value of the `Authorization` header.
-    pub(crate) fn put_authorization(&self, sink: &mut impl Sink, headers: &Headers<'_>, signature: Hex) {
+    /// Writes the value of the `Authorization` header up to the signature, which is its end.
+    pub(crate) fn put_authorization(&self, sink: &mut impl Sink, headers: &Headers<'_>) {
         sink.put(self.identity.algorithm);
         sink.put(" Credential=");
         self.identity.put_credential(sink, self.scope);
         sink.put(", SignedHeaders=");
         headers.put_names(sink);
         sink.put(", Signature=");
-        sink.put(signature.as_str());
     }
 }

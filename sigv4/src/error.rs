@@ -1,5 +1,5 @@
 //! What can be wrong with the input of a signature. Every variant is the caller's mistake: signing itself
-//! cannot fail.
+//! cannot fail, unless somebody else's key does it.
 //!
 //! No variant carries a header's value, a secret or a session token, so that an error may be logged.
 
@@ -58,6 +58,8 @@ pub enum Error {
     /// The kept key was derived for another day than the instant's, so the service would refuse the
     /// signature.
     KeyOfAnotherDay,
+    /// The private key of an X.509 certificate made no signature.
+    PrivateKey,
 }
 
 impl fmt::Display for Error {
@@ -83,6 +85,7 @@ impl fmt::Display for Error {
                 write!(f, "a presigned URL cannot live `{seconds}` seconds: 1 to 604800 are possible")
             }
             Self::KeyOfAnotherDay => f.write_str("the signing key was derived for another day"),
+            Self::PrivateKey => f.write_str("the private key made no signature"),
         }
     }
 }

@@ -16,6 +16,8 @@ pub const REPLACED_HEADERS: [&str; 3] = ["authorization", X_AMZ_DATE, X_AMZ_SECU
 pub(crate) const X_AMZ_DATE: &str = "x-amz-date";
 pub(crate) const X_AMZ_SECURITY_TOKEN: &str = "x-amz-security-token";
 pub(crate) const X_AMZ_CONTENT_SHA256: &str = "x-amz-content-sha256";
+pub(crate) const X_AMZ_X509: &str = "x-amz-x509";
+pub(crate) const X_AMZ_X509_CHAIN: &str = "x-amz-x509-chain";
 
 /// Headers that proxies and tracers on the way change, add or remove; signed, they would break the signature
 /// there.
@@ -63,15 +65,15 @@ pub(crate) struct Headers<'a> {
 impl<'a> Headers<'a> {
     /// Takes the headers of `request` that are to be signed, and its host.
     ///
-    /// `replaced` says whether `x-amz-content-sha256` is one of the headers that the signature brings.
-    pub(crate) fn of(request: &Request<'a>, location: Location, replaced: bool) -> Result<Self, Error> {
+    /// `replaced` are headers that this signature brings beside [`REPLACED_HEADERS`].
+    pub(crate) fn of(request: &Request<'a>, location: Location, replaced: &[&str]) -> Result<Self, Error> {
         let mut headers = Self { lines: Inline::new(), arrived: 0, host: None };
         let mut host_given = false;
         for &(name, value) in request.headers {
             if !is_token(name) {
                 return Err(Error::HeaderName { name: name.to_owned() });
             }
-            if !is_signed(name, location) || replaced && name.eq_ignore_ascii_case(X_AMZ_CONTENT_SHA256) {
+            if !is_signed(name, location) || is_among(replaced, name) {
                 continue;
             }
             if let Some(offset) = untransportable(value) {
@@ -137,12 +139,15 @@ impl<'a> Headers<'a> {
 }
 
 fn is_signed(name: &str, location: Location) -> bool {
-    let is_among = |names: &[&str]| names.iter().any(|other| name.eq_ignore_ascii_case(other));
     let proxy = name.get(..6).is_some_and(|start| start.eq_ignore_ascii_case("proxy-"));
     !(proxy
-        || is_among(&NEVER_SIGNED)
-        || is_among(&REPLACED_HEADERS)
-        || location == Location::Query && is_among(&NEVER_PRESIGNED))
+        || is_among(&NEVER_SIGNED, name)
+        || is_among(&REPLACED_HEADERS, name)
+        || location == Location::Query && is_among(&NEVER_PRESIGNED, name))
+}
+
+fn is_among(names: &[&str], name: &str) -> bool {
+    names.iter().any(|other| name.eq_ignore_ascii_case(other))
 }
 
 fn compare_names(a: &str, b: &str) -> Ordering {

@@ -64,7 +64,8 @@
 //! # Choices
 //!
 //! [`Settings::default`] suits STS and every service but S3, which has [`Settings::S3`]. [`presign`] makes a
-//! URL. When a service answers `SignatureDoesNotMatch`, [`explain`] shows the canonical request and the
+//! URL. [`sign_x509`] signs with the private key of a certificate, as IAM Roles Anywhere wants it; the key may be of any
+//! library, or in a device. When a service answers `SignatureDoesNotMatch`, [`explain`] shows the canonical request and the
 //! string to sign to compare with those in the answer.
 //!
 //! Where the official signers differ from each other, the rule taken here and the reason stand in a comment
@@ -89,6 +90,7 @@ mod scope;
 mod settings;
 mod sign;
 mod text;
+mod x509;
 
 pub use credentials::Credentials;
 pub use error::Error;
@@ -101,3 +103,4 @@ pub use request::{Payload, Request};
 pub use scope::Scope;
 pub use settings::{ContentSha256, PathNormalisation, SessionToken, Settings, UriEncoding};
 pub use sign::{AddedHeader, Signed, sign, sign_into, sign_with_key};
+pub use x509::{X509Algorithm, X509Identity, X509Key, X509Signed, sign_x509};

@@ -124,7 +124,7 @@ impl<'a> Texts<'a> {
 }
 
 fn headers<'a>(request: &Request<'a>) -> Result<Headers<'a>, Error> {
-    let mut headers = Headers::of(request, Location::Query, false)?;
+    let mut headers = Headers::of(request, Location::Query, &[])?;
     headers.sort();
     Ok(headers)
 }

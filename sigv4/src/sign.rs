@@ -8,11 +8,10 @@ use time::OffsetDateTime;
 use crate::canonical::{Canonical, Identity, ToSign};
 use crate::headers::{Headers, Location, X_AMZ_CONTENT_SHA256, X_AMZ_DATE, X_AMZ_SECURITY_TOKEN};
 use crate::key::{self, KeyedMac, SigningKey};
-use crate::path::Path;
 use crate::payload::PayloadHash;
-use crate::query::Query;
 use crate::scope::{DatedScope, Timestamp};
 use crate::settings::{ContentSha256, SessionToken, Settings};
+use crate::text::Sink as _;
 use crate::{Credentials, Error, Request, Scope};
 
 /// Room for the `Authorization` value of an ordinary request, in bytes; with more headers the text grows as
@@ -105,7 +104,8 @@ fn write<'a>(
     let canonical = canonical(request, credentials, timestamp, &payload, settings)?;
     let identity = Identity::hmac(credentials.checked_access_key_id()?);
     let to_sign = ToSign::new(&canonical, identity, timestamp, scope);
-    to_sign.put_authorization(authorization, &canonical.headers, to_sign.signature(mac));
+    to_sign.put_authorization(authorization, &canonical.headers);
+    authorization.put(to_sign.signature(mac).as_str());
     let session_token = credentials.checked_session_token()?.map(|text| (text, settings.session_token));
     Ok(Signed { timestamp: *timestamp, session_token, content_sha256, authorization: Cow::Borrowed("") })
 }
@@ -133,7 +133,8 @@ pub(crate) fn canonical<'a>(
     settings: Settings,
 ) -> Result<Canonical<'a>, Error> {
     let content_sha256_added = settings.content_sha256 == ContentSha256::Added;
-    let mut headers = Headers::of(request, Location::Header, content_sha256_added)?;
+    let replaced: &[&str] = if content_sha256_added { &[X_AMZ_CONTENT_SHA256] } else { &[] };
+    let mut headers = Headers::of(request, Location::Header, replaced)?;
     headers.add(X_AMZ_DATE, timestamp.as_str());
     if content_sha256_added {
         headers.add(X_AMZ_CONTENT_SHA256, payload.as_str());
@@ -142,17 +143,7 @@ pub(crate) fn canonical<'a>(
         (Some(text), SessionToken::Signed) => headers.add(X_AMZ_SECURITY_TOKEN, text),
         (Some(_), SessionToken::AddedAfter) | (None, _) => {}
     }
-    headers.sort();
-    let mut query = Query::parse(request.query);
-    query.sort();
-    Ok(Canonical {
-        method: request.checked_method()?,
-        path: Path::parse(request.path)?,
-        query,
-        headers,
-        payload: *payload,
-        settings,
-    })
+    Canonical::of(request, headers, *payload, settings)
 }
 
 /// What a signature adds to a request. Borrows the session token from the credentials.

@@ -66,13 +66,17 @@ impl<const N: usize> Ascii<N> {
 pub(crate) type Hex = Ascii<64>;
 
 pub(crate) fn hex(digest: [u8; 32]) -> Hex {
-    const DIGITS: [u8; 16] = *b"0123456789abcdef";
-    let digit = |nibble: u8| DIGITS.get(usize::from(nibble & 0x0f)).copied().unwrap_or_default();
     let mut bytes = [0; 64];
     for (pair, byte) in bytes.chunks_exact_mut(2).zip(digest) {
-        pair.copy_from_slice(&[digit(byte >> 4), digit(byte)]);
+        pair.copy_from_slice(&hex_digits(byte));
     }
     Hex { bytes, len: 64 }
+}
+
+/// `byte` as two hexadecimal digits in lower case.
+pub(crate) fn hex_digits(byte: u8) -> [u8; 2] {
+    const DIGITS: [u8; 16] = *b"0123456789abcdef";
+    [byte >> 4, byte & 0x0f].map(|nibble| DIGITS.get(usize::from(nibble)).copied().unwrap_or_default())
 }
 
 /// Writes ASCII that is made byte by byte. A hash is fed in chunks, because each call to it has a price.

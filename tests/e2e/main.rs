@@ -35,6 +35,8 @@ mod raw;
 #[cfg(test)]
 mod scenario;
 #[cfg(test)]
+mod sources;
+#[cfg(test)]
 mod sts;
 #[cfg(test)]
 mod support;

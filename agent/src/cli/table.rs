@@ -222,7 +222,7 @@ pub const OPTIONS: &[OptionSpec] = &[
         "credential-source",
         "SOURCE",
         NETWORK,
-        "instead of a file: Ec2InstanceMetadata",
+        "instead of a file: Ec2InstanceMetadata, EcsContainer or Environment",
     ),
     valued(OptionName::ProfileName, "profile-name", "NAME", NETWORK, "instead of a file: the profile's name"),
     valued(OptionName::ExternalId, "external-id", "ID", NETWORK, "instead of a file: the external id"),

@@ -55,12 +55,17 @@ impl Problem {
             Self::UnknownSourceProfile { source, near, unprefixed } => {
                 return Some(missing_profile(Some(source), near.as_deref(), *unprefixed));
             }
+            Self::HalfOfKeys { missing } if missing.starts_with("AWS_") => {
+                return Some(format!("set `{missing}` beside the others"));
+            }
             Self::HalfOfKeys { missing } => return Some(format!("write `{missing}` beside the others")),
+            Self::MissingKey(key) => {
+                return Some(format!("write `{key}` beside the other keys of this source"));
+            }
             Self::UnknownServices(name) => {
                 return Some(format!("write a section `[services {}]`", Shown(name)));
             }
             Self::NothingFound { .. } => "write `/etc/rolekeeper/config`, or name a file with `--config`",
-            Self::WebIdentityEnvironment => "write a profile with `role_arn` and `credential_source`",
             Self::Missing => "create it, or name another",
             Self::NotAFile(_) => "name a file",
             Self::TooLarge(_) => "a configuration is a few kilobytes; check that this is the right file",
@@ -85,7 +90,13 @@ impl Problem {
                 "write `credential_source = Ec2InstanceMetadata`, or `source_profile = NAME` of a profile with credentials"
             }
             Self::TwoSources => "keep the one where the chain starts",
-            Self::SourceWithoutRole | Self::OptionWithoutRole(_) => {
+            Self::BesideCertificate(_) => {
+                "keep one source in a profile; a further role is a profile of its own, with `source_profile` naming this one"
+            }
+            Self::BesideIdentity(_) => {
+                "leave it out, or write it for a further role: a profile of its own, with `source_profile` naming this one"
+            }
+            Self::SourceWithoutRole | Self::OptionWithoutRole(_) | Self::IdentityWithoutRole(_) => {
                 "write `role_arn = arn:aws:iam::ACCOUNT:role/NAME` beside it"
             }
             Self::NoCredentials => {

@@ -201,7 +201,7 @@ fn custom(
     setting.map(|setting| Ok((checked_url(&setting)?, setting.place))).transpose()
 }
 
-fn checked_url(setting: &Setting<'_>) -> Result<String, ConfigError> {
+pub(crate) fn checked_url(setting: &Setting<'_>) -> Result<String, ConfigError> {
     const WRITE: &str = "write `https://HOST` or `https://HOST:PORT`";
     let url = Url::parse(setting.value).ok_or_else(|| setting.error("not an https URL of a host", WRITE))?;
     if !url.path.is_empty() && url.path != "/" {

@@ -32,7 +32,7 @@ pub(crate) enum State {
     Later,
 }
 
-/// One row: a name, a family of names where it ends in `*`, or one value of a key.
+/// One row: a name, or one value of a key.
 #[derive(Debug)]
 pub(crate) struct Key {
     pub(crate) name: &'static str,
@@ -92,28 +92,40 @@ pub(crate) const KEYS: &[Key] = &[
     key("aws_account_id", Reach::Base, State::Built),
     key("credential_source", Reach::Base, State::Built),
     key("credential_source = Ec2InstanceMetadata", Reach::Base, State::Built),
-    key("credential_source = EcsContainer", Reach::Base, State::Later),
-    key("credential_source = Environment", Reach::Base, State::Later),
+    key("credential_source = EcsContainer", Reach::Base, State::Built),
+    key("credential_source = Environment", Reach::Base, State::Built),
     // The order of the other base sources is the order in which they are looked for.
-    key("rolekeeper_iot_*", Reach::Base, State::Later),
-    key("rolekeeper_roles_anywhere_*", Reach::Base, State::Later),
-    key("rolekeeper_saml_*", Reach::Base, State::Later),
-    key("web_identity_token_file", Reach::Base, State::Later),
+    key("rolekeeper_iot_endpoint", Reach::Base, State::Built),
+    key("rolekeeper_iot_role_alias", Reach::Base, State::Built),
+    key("rolekeeper_iot_thing_name", Reach::Base, State::Built),
+    key("rolekeeper_iot_certificate_file", Reach::Base, State::Built),
+    key("rolekeeper_iot_private_key_file", Reach::Base, State::Built),
+    key("rolekeeper_iot_ca_file", Reach::Base, State::Built),
+    key("rolekeeper_roles_anywhere_trust_anchor_arn", Reach::Base, State::Built),
+    key("rolekeeper_roles_anywhere_profile_arn", Reach::Base, State::Built),
+    key("rolekeeper_roles_anywhere_role_arn", Reach::Base, State::Built),
+    key("rolekeeper_roles_anywhere_certificate_file", Reach::Base, State::Built),
+    key("rolekeeper_roles_anywhere_private_key_file", Reach::Base, State::Built),
+    key("rolekeeper_roles_anywhere_chain_file", Reach::Base, State::Built),
+    key("rolekeeper_roles_anywhere_endpoint", Reach::Base, State::Built),
+    key("rolekeeper_roles_anywhere_duration_seconds", Reach::Base, State::Built),
+    key("rolekeeper_roles_anywhere_session_name", Reach::Base, State::Built),
+    key("rolekeeper_saml_assertion_file", Reach::Base, State::Built),
+    key("rolekeeper_saml_principal_arn", Reach::Base, State::Built),
+    key("web_identity_token_file", Reach::Base, State::Built),
     key("sso_session", Reach::Base, State::Later),
     key("sso_start_url", Reach::Base, State::Later),
     key("sso_region", Reach::Base, State::Later),
     key("sso_account_id", Reach::Base, State::Later),
     key("sso_role_name", Reach::Base, State::Later),
     key("login_session", Reach::Base, State::Later),
-    key("credential_process", Reach::Base, State::Later),
+    key("credential_process", Reach::Base, State::Built),
 ];
 
 impl Key {
     /// Whether this row describes `name`.
     pub(crate) fn matches(&self, name: &str) -> bool {
-        self.name.strip_suffix('*').map_or(self.name == name, |family| {
-            name.strip_prefix(family).is_some_and(|rest| !rest.is_empty())
-        })
+        self.name == name
     }
 
     /// Whether the row is one of the agent's own, as a section of a profile would write it.
@@ -133,8 +145,7 @@ pub(crate) fn misspelt(name: &str) -> Option<&'static str> {
     if name.len() <= 3 * SLIP || KEYS.iter().any(|key| key.matches(name)) {
         return None;
     }
-    let names =
-        KEYS.iter().filter(|key| !key.is_ours() && !key.name.contains([' ', '*'])).map(|key| key.name);
+    let names = KEYS.iter().filter(|key| !key.is_ours() && !key.name.contains(' ')).map(|key| key.name);
     names.into_iter().find(|key| key.len().abs_diff(name.len()) <= SLIP && distance(name, key) <= SLIP)
 }
 
@@ -169,13 +180,6 @@ pub(crate) fn meant(name: &str, agent: bool) -> Meant {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn families_need_a_rest() {
-        assert!(is_known("rolekeeper_iot_endpoint", false));
-        assert!(!is_known("rolekeeper_iot_", false));
-        assert!(!is_known("rolekeeper_iot", false));
-    }
 
     #[test]
     fn a_misspelt_key_finds_its_neighbour() {

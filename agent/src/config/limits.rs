@@ -74,6 +74,29 @@ pub(crate) fn checked_role(profile: &Section) -> Result<Role, ConfigError> {
     })
 }
 
+/// The identity provider of SAML that `setting` names.
+///
+/// # Errors
+///
+/// When it is no ARN of one.
+pub(crate) fn checked_principal(setting: &Setting<'_>) -> Result<String, ConfigError> {
+    let fields: Vec<&str> = setting.value.splitn(6, ':').collect();
+    match fields.as_slice() {
+        ["arn", partition, "iam", "", account, resource]
+            if Partition::named(partition).is_some()
+                && account.len() == 12
+                && account.bytes().all(|byte| byte.is_ascii_digit())
+                && resource.strip_prefix("saml-provider/").is_some_and(|name| !name.is_empty())
+                && setting.value.len() <= 2048
+                && setting.value.bytes().all(|byte| byte.is_ascii_graphic()) =>
+        {
+            Ok(setting.value.to_owned())
+        }
+        _ => Err(setting
+            .error("not the ARN of a SAML provider", "write `arn:aws:iam::ACCOUNT:saml-provider/NAME`")),
+    }
+}
+
 /// The partition that `role_arn`, already checked, is in.
 pub(crate) fn partition_of(role_arn: &str) -> Option<&'static Partition> {
     role_arn.split(':').nth(1).and_then(Partition::named)
@@ -85,7 +108,7 @@ pub(crate) fn is_text(text: &str, shortest: usize, longest: usize, others: &[u8]
 }
 
 /// Complaint and advice where `arn` is not the ARN of a role.
-fn checked_arn(arn: &str) -> Result<(), (&'static str, &'static str)> {
+pub(crate) fn checked_arn(arn: &str) -> Result<(), (&'static str, &'static str)> {
     let refuse = |complaint| Err((complaint, WRITE_ARN));
     let mut fields = arn.splitn(6, ':');
     let mut field = || fields.next().unwrap_or_default();

@@ -6,7 +6,10 @@
 mod accounts;
 mod advice;
 mod assemble;
+mod base;
 mod command_line;
+mod container;
+mod device;
 mod document;
 pub mod endpoint;
 pub mod error;
@@ -20,7 +23,7 @@ mod names;
 pub mod partition;
 pub mod problem;
 mod profile;
-mod read;
+pub(crate) mod read;
 mod rotate;
 mod session;
 mod settings;
@@ -32,8 +35,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use self::command_line::CommandLineProfile;
+pub(crate) use self::container::is_header;
 pub use self::error::{ConfigError, Location, Warning};
 pub use self::locate::PUBLISHED_MARKER;
+pub(crate) use self::locate::read_input;
 pub use self::settings::{AgentSettings, Managed};
 
 use self::accounts::Accounts;
@@ -113,8 +118,16 @@ impl Config {
             (Some(_), Some(_)) => {
                 return Err(ConfigError::new(Location::default(), Problem::FileAndCommandLine));
             }
-            (Some(given), None) => command_line::document(given)?,
-            (None, _) => read_document(options, environment, &mut warnings, &mut file)?,
+            (Some(given), None) => command_line::document(given, environment)?,
+            (None, _) => match read_document(options, environment, &mut warnings, &mut file) {
+                Err(error)
+                    if matches!(error.problem(), Problem::NothingFound { .. })
+                        && environment.text(command_line::TOKEN_FILE).is_some() =>
+                {
+                    command_line::document(&CommandLineProfile::default(), environment)?
+                }
+                outcome => outcome?,
+            },
         };
         let settings = settings::agent_settings(&document, environment)?;
         let mut config = Self {
@@ -285,7 +298,7 @@ fn forget_own_output(
     for section in sections {
         let profile = document.profile(&section.title);
         if profile.is_some_and(|profile| settings::is_merged_into(profile, file, environment)) {
-            section.properties.retain(|property| !profile::STATIC_KEYS.contains(&property.key.as_str()));
+            section.properties.retain(|property| !base::STATIC_KEYS.contains(&property.key.as_str()));
         }
     }
 }

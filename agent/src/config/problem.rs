@@ -43,13 +43,13 @@ pub enum Meant {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Problem {
+    /// A proof of identity, given by this key, without the role that it is for.
+    IdentityWithoutRole(&'static str),
     /// No file in any of the places.
     NothingFound {
         /// The places, as somebody would write them.
         looked: Vec<String>,
     },
-    /// `AWS_WEB_IDENTITY_TOKEN_FILE` describes the only identity there is.
-    WebIdentityEnvironment,
     /// A file was named, and it does not exist.
     Missing,
     /// A file cannot be read.
@@ -138,6 +138,12 @@ pub enum Problem {
     TwoSources,
     /// A key for the session of a role, in a profile that has none.
     OptionWithoutRole(String),
+    /// A key of the calls that are signed, in a profile whose role takes the word of an identity provider.
+    BesideIdentity(String),
+    /// A key of a source that needs it is not there.
+    MissingKey(&'static str),
+    /// A key of another source, or of a role, in a profile that starts with a certificate.
+    BesideCertificate(String),
     /// `source_profile` in a profile that has no role to assume.
     SourceWithoutRole,
     /// A profile without credentials, at the start of a chain.
@@ -222,9 +228,7 @@ impl fmt::Display for Problem {
             Self::NothingFound { looked } => {
                 write!(f, "no configuration found; looked at {}", looked.join(", "))
             }
-            Self::WebIdentityEnvironment => {
-                f.write_str("`AWS_WEB_IDENTITY_TOKEN_FILE` is not supported by this version")
-            }
+            Self::IdentityWithoutRole(key) => write!(f, "`{key}` without `role_arn`"),
             Self::Missing => f.write_str("the file does not exist"),
             Self::Unreadable(_) => f.write_str("the file cannot be read"),
             Self::NotAFile(kind) => write!(f, "{kind}, not a file"),
@@ -246,6 +250,12 @@ impl fmt::Display for Problem {
                 write!(f, "`{key}` is `{}`, {complaint}", Shown(value))
             }
             Self::SeveralLines(key) => write!(f, "`{key}` goes on in the indented line below"),
+            Self::HalfOfKeys { missing } if missing.ends_with("_arn") || missing.ends_with("_file") => {
+                write!(f, "a proof of identity without `{missing}`")
+            }
+            Self::HalfOfKeys { missing: "AWS_ROLE_ARN" } => {
+                f.write_str("`AWS_WEB_IDENTITY_TOKEN_FILE` is set without `AWS_ROLE_ARN`")
+            }
             Self::HalfOfKeys { missing } => write!(f, "static keys without `{missing}`"),
             Self::MalformedKey(key) => {
                 write!(f, "`{key}` has spaces, line breaks or characters that no key has")
@@ -271,6 +281,13 @@ impl fmt::Display for Problem {
             }
             Self::TwoSources => Self::Both("source_profile", "credential_source").fmt(f),
             Self::OptionWithoutRole(key) => write!(f, "`{key}` without `role_arn`"),
+            Self::BesideIdentity(key) => {
+                write!(f, "`{key}` cannot be asked for with an identity token or a SAML response")
+            }
+            Self::MissingKey(key) => write!(f, "`{key}` is missing"),
+            Self::BesideCertificate(key) => {
+                write!(f, "`{key}` stands in a profile whose credentials come from a certificate")
+            }
             Self::SourceWithoutRole => f.write_str("`source_profile` without `role_arn`"),
             Self::NoCredentials => f.write_str("the profile has no credentials and no source of any"),
             Self::SelfWithoutKeys => {
@@ -286,7 +303,7 @@ impl fmt::Display for Problem {
             ),
             Self::CaBundleNeeded(partition) => write!(f, "partition `{partition}` needs a `ca_bundle`"),
             Self::NoRegion => f.write_str("no region, and the chain starts where none can be learnt"),
-            Self::CustomEndpointWith(option) => write!(f, "a custom STS endpoint excludes `{option}`"),
+            Self::CustomEndpointWith(option) => write!(f, "a custom endpoint excludes `{option}`"),
             Self::UnknownAccount { key, name, database } => {
                 write!(f, "`{key}` is `{}`, which is not in `{}`", Shown(name), database.display())
             }

@@ -1,5 +1,5 @@
 //! Reads one file whole: bounded, never waiting for a pipe, into memory that is wiped. Knows nothing of its content
-//! beyond being text.
+//! beyond being text, where that is wanted.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -12,6 +12,7 @@ use nix::sys::stat::Mode;
 use zeroize::Zeroizing;
 
 use super::problem::Problem;
+use super::trust::{self, TrustError};
 
 /// More than any configuration needs.
 pub(crate) const LARGEST: usize = 1024 * 1024;
@@ -35,6 +36,38 @@ pub(crate) fn read_text(path: &Path) -> Result<Zeroizing<String>, ReadError> {
     if path == Path::new("/dev/null") {
         return Ok(Zeroizing::default());
     }
+    let bytes = read_bytes(path, LARGEST)?;
+    match str::from_utf8(&bytes) {
+        Ok(text) => Ok(Zeroizing::new(text.to_owned())),
+        Err(error) => {
+            let before = bytes.get(..error.valid_up_to()).unwrap_or_default();
+            let line = before.iter().filter(|byte| **byte == b'\n').count().saturating_add(1);
+            Err(ReadError::Other(Problem::NotUtf8, Some(line)))
+        }
+    }
+}
+
+/// Reads a file that a setting names, at most `largest` bytes; root reads only what nobody else can change.
+pub(crate) fn read_trusted(path: &Path, largest: usize) -> Result<Zeroizing<Vec<u8>>, Problem> {
+    let trusted = if nix::unistd::geteuid().is_root() {
+        match trust::check(path) {
+            Ok(trusted) => trusted,
+            Err(TrustError::Untrusted(untrusted)) => return Err(Problem::Untrusted(untrusted)),
+            Err(TrustError::Unreadable(cause)) if cause.kind() == io::ErrorKind::NotFound => {
+                return Err(Problem::Missing);
+            }
+            Err(TrustError::Unreadable(cause)) => return Err(Problem::Unreadable(cause)),
+        }
+    } else {
+        path.to_owned()
+    };
+    read_bytes(&trusted, largest).map_err(|error| match error {
+        ReadError::Absent => Problem::Missing,
+        ReadError::Other(problem, _) => problem,
+    })
+}
+
+fn read_bytes(path: &Path, largest: usize) -> Result<Zeroizing<Vec<u8>>, ReadError> {
     // Without NONBLOCK, opening a FIFO would wait for its writer.
     let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
     let opened = openat(AT_FDCWD, path, flags, Mode::empty());
@@ -56,16 +89,16 @@ pub(crate) fn read_text(path: &Path) -> Result<Zeroizing<String>, ReadError> {
         return Err(Problem::NotAFile(name).into());
     }
     let size = usize::try_from(metadata.len()).unwrap_or(usize::MAX);
-    if size > LARGEST {
-        return Err(Problem::TooLarge(LARGEST).into());
+    if size > largest {
+        return Err(Problem::TooLarge(largest).into());
     }
     // One allocation of the final size: a growing buffer would leave copies behind that nobody wipes. The byte more
     // shows a file that grew meanwhile; that much and a little is read of it.
-    let mut buffer = Zeroizing::new(vec![0; LARGEST.min(size.saturating_add(512)).saturating_add(1)]);
+    let mut buffer = Zeroizing::new(vec![0; largest.min(size.saturating_add(512)).saturating_add(1)]);
     let mut filled = 0_usize;
     loop {
         let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) else {
-            return Err(Problem::TooLarge(LARGEST).into());
+            return Err(Problem::TooLarge(largest).into());
         };
         match file.read(rest) {
             Ok(0) => break,
@@ -74,15 +107,8 @@ pub(crate) fn read_text(path: &Path) -> Result<Zeroizing<String>, ReadError> {
             Err(cause) => return Err(Problem::Unreadable(cause).into()),
         }
     }
-    let bytes = buffer.get(..filled).unwrap_or_default();
-    match str::from_utf8(bytes) {
-        Ok(text) => Ok(Zeroizing::new(text.to_owned())),
-        Err(error) => {
-            let before = bytes.get(..error.valid_up_to()).unwrap_or_default();
-            let line = before.iter().filter(|byte| **byte == b'\n').count().saturating_add(1);
-            Err(ReadError::Other(Problem::NotUtf8, Some(line)))
-        }
-    }
+    buffer.truncate(filled);
+    Ok(buffer)
 }
 
 #[cfg(test)]

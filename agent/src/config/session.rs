@@ -11,7 +11,7 @@ use super::document::{Document, Section};
 use super::error::{ConfigError, Location};
 use super::limits::is_text;
 use super::locate::read_for;
-use super::model::{Role, SessionPolicies};
+use super::model::{RoleChain, SessionPolicies};
 use super::partition::Partition;
 use super::problem::Problem;
 use super::settings::absolute;
@@ -24,6 +24,9 @@ const POLICY_ARNS: &str = "rolekeeper_policy_arns";
 const TAGS: &str = "rolekeeper_tags";
 const TRANSITIVE_TAGS: &str = "rolekeeper_transitive_tags";
 const SOURCE_IDENTITY: &str = "rolekeeper_source_identity";
+
+/// What `AssumeRoleWithWebIdentity` and `AssumeRoleWithSAML` have no parameter for.
+const OF_SIGNED_CALLS: [&str; 4] = [TAGS, TRANSITIVE_TAGS, SOURCE_IDENTITY, "mfa_serial"];
 
 /// Of all session policies together, in characters: the text of the inline one and the ARNs of the others.
 const LONGEST_POLICIES: usize = 2048;
@@ -48,12 +51,20 @@ pub(crate) struct Surroundings<'a> {
 /// The first option that STS would refuse.
 pub(crate) fn add_options(
     document: &Document,
-    roles: &mut [Role],
+    chain: &mut RoleChain,
     surroundings: Surroundings<'_>,
 ) -> Result<(), ConfigError> {
+    if let Some(role) = chain.base.first_role_mut()
+        && let Some(profile) = document.profile(&role.profile)
+    {
+        if let Some(key) = OF_SIGNED_CALLS.iter().find(|key| profile.text(key).is_some()) {
+            return Err(profile.error(key, Problem::BesideIdentity((*key).to_owned())));
+        }
+        role.policies = policies(profile, &role.role_arn, surroundings)?;
+    }
     let mut passed_on: Vec<String> = Vec::new();
     let mut identity: Option<String> = None;
-    for role in roles {
+    for role in &mut chain.roles {
         let Some(profile) = document.profile(&role.profile) else { continue };
         role.policies = policies(profile, &role.role_arn, surroundings)?;
         role.tags = tags(profile)?;

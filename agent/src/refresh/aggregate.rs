@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Entry, Keeper, attributes, is_shared};
 use crate::anchor::Anchor;
-use crate::config::model::{BaseSource, Profile};
+use crate::config::model::Profile;
 use crate::credentials::IssuedCredentials;
 use crate::output::OutputError;
 use crate::output::directory::{Attributes, Directory, Durability};
@@ -127,11 +127,7 @@ pub fn last_anchor(top: &Directory) -> Option<Anchor> {
 }
 
 fn add_configuration(entry: &mut Map<String, Value>, profile: &Profile) {
-    let source = match &profile.chain.base {
-        BaseSource::Ec2InstanceMetadata => "Ec2InstanceMetadata".to_owned(),
-        BaseSource::StaticKeys { profile, .. } => format!("static keys of profile {profile}"),
-    };
-    entry.insert("source".to_owned(), source.into());
+    entry.insert("source".to_owned(), profile.chain.base.describe().into());
     let roles: Vec<Value> = profile.chain.roles.iter().map(|role| role.role_arn.clone().into()).collect();
     entry.insert("roles".to_owned(), roles.into());
 }

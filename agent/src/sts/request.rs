@@ -3,7 +3,7 @@
 use zeroize::Zeroizing;
 
 use crate::config::model::{Role, SessionPolicies};
-use crate::credentials::Secret;
+use crate::credentials::{Credentials, Secret};
 use crate::encode::percent_encode;
 
 /// The version of the STS API.
@@ -11,6 +11,25 @@ const VERSION: &str = "2011-06-15";
 
 /// The media type of every request.
 pub(super) const CONTENT_TYPE: &str = "application/x-www-form-urlencoded; charset=utf-8";
+
+/// What makes STS believe that the caller may assume the role.
+#[derive(Clone, Copy, Debug)]
+pub enum Proof<'a> {
+    /// A signature with these.
+    Keys(&'a Credentials),
+    /// `AssumeRoleWithWebIdentity`: the token of an OIDC provider.
+    WebIdentity {
+        /// `WebIdentityToken`
+        token: &'a Secret,
+    },
+    /// `AssumeRoleWithSAML`: the assertion of an identity provider.
+    Saml {
+        /// `PrincipalArn`
+        principal_arn: &'a str,
+        /// `SAMLAssertion`
+        assertion: &'a Secret,
+    },
+}
 
 /// The parameters of one `AssumeRole` call; their limits were checked when the configuration was read.
 #[derive(Clone, Copy, Debug)]
@@ -21,21 +40,49 @@ pub struct AssumeRole<'a> {
     pub role_session_name: &'a str,
     /// `DurationSeconds`
     pub duration_seconds: u32,
+    /// Why STS should grant it.
+    pub proof: Proof<'a>,
     /// `TokenCode`, of the role's MFA device.
     pub token_code: Option<&'a Secret>,
 }
 
 impl AssumeRole<'_> {
+    pub(super) fn action(&self) -> &'static str {
+        match self.proof {
+            Proof::Keys(_) => "AssumeRole",
+            Proof::WebIdentity { .. } => "AssumeRoleWithWebIdentity",
+            Proof::Saml { .. } => "AssumeRoleWithSAML",
+        }
+    }
+
     pub(super) fn body(&self) -> Zeroizing<String> {
         let role = self.role;
-        let mut form = Form::new("AssumeRole");
+        // A token of 20000 characters, most of which need no encoding; growing would leave copies behind.
+        let secret = match self.proof {
+            Proof::Keys(_) => 0,
+            Proof::WebIdentity { token } => token.expose().len(),
+            Proof::Saml { assertion, .. } => assertion.expose().len(),
+        };
+        let mut form = Form::new(self.action(), secret.saturating_mul(3));
         form.push("RoleArn", &role.role_arn);
-        form.push("RoleSessionName", self.role_session_name);
+        // An assertion names the session itself.
+        if !matches!(self.proof, Proof::Saml { .. }) {
+            form.push("RoleSessionName", self.role_session_name);
+        }
         form.push("DurationSeconds", &self.duration_seconds.to_string());
-        form.push_optional("ExternalId", role.external_id.as_deref());
-        if let (Some(serial), Some(code)) = (&role.mfa_serial, self.token_code) {
-            form.push("SerialNumber", serial);
-            form.push("TokenCode", code.expose());
+        match self.proof {
+            Proof::Keys(_) => {
+                form.push_optional("ExternalId", role.external_id.as_deref());
+                if let (Some(serial), Some(code)) = (&role.mfa_serial, self.token_code) {
+                    form.push("SerialNumber", serial);
+                    form.push("TokenCode", code.expose());
+                }
+            }
+            Proof::WebIdentity { token } => form.push("WebIdentityToken", token.expose()),
+            Proof::Saml { principal_arn, assertion } => {
+                form.push("PrincipalArn", principal_arn);
+                form.push("SAMLAssertion", assertion.expose());
+            }
         }
         form.push_policies(&role.policies);
         for (number, (key, value)) in (1_usize..).zip(&role.tags) {
@@ -51,14 +98,15 @@ impl AssumeRole<'_> {
 }
 
 pub(super) fn caller_identity_body() -> Zeroizing<String> {
-    Form::new("GetCallerIdentity").0
+    Form::new("GetCallerIdentity", 0).0
 }
 
 struct Form(Zeroizing<String>);
 
 impl Form {
-    fn new(action: &str) -> Self {
-        let mut form = Self(Zeroizing::new(String::with_capacity(512)));
+    /// With room for `more` characters beside what every request has.
+    fn new(action: &str, more: usize) -> Self {
+        let mut form = Self(Zeroizing::new(String::with_capacity(more.saturating_add(512))));
         form.push("Action", action);
         form.push("Version", VERSION);
         form
@@ -118,8 +166,18 @@ mod tests {
     fn body(role: &Role, code: Option<&str>) -> String {
         let code = code.map(|code| Secret::new(code.to_owned()));
         let token_code = code.as_ref();
-        let call =
-            AssumeRole { role, role_session_name: "a=b,c.d@e-f_g", duration_seconds: 3600, token_code };
+        let keys = Credentials {
+            access_key_id: "AKID".to_owned(),
+            secret_access_key: Secret::new("hidden".to_owned()),
+            session_token: None,
+        };
+        let call = AssumeRole {
+            role,
+            role_session_name: "a=b,c.d@e-f_g",
+            duration_seconds: 3600,
+            proof: Proof::Keys(&keys),
+            token_code,
+        };
         assert!(!format!("{call:?}").contains("123456"));
         call.body().to_string()
     }

@@ -15,12 +15,13 @@ use zeroize::Zeroizing;
 
 use super::error::{Phase, TransportError};
 use super::proxy::{Proxy, ProxyFailed, ProxyRules, Route};
-use super::resolver::{CachingResolver, LookupFailed};
+use super::resolver::{CachingResolver, Forbidden, LookupFailed};
 use super::tcp::TcpConnector;
 use super::tls::{TlsConnector, client_config};
 use super::verify::{Times, is_over_dates};
-use super::{Channel, MAX_REPLY, Method, Request, Response, Transport};
+use super::{Channel, MAX_REPLY, Method, Request, Response, Transport, is_container_address};
 use crate::clock::Clock;
+use crate::x509::X509Identity;
 
 /// Requests and replies are a few kilobytes; longer bodies take several rounds through the buffer.
 const BUFFER: usize = 8 * 1024;
@@ -34,6 +35,7 @@ pub(super) const USER_AGENT: &str = concat!("rolekeeper/", env!("CARGO_PKG_VERSI
 pub struct HttpTransport<'a> {
     clock: &'a dyn Clock,
     imds: OnceLock<Agent>,
+    container: OnceLock<Agent>,
     sts: Mutex<HashMap<StsKey, Agent>>,
     times: Arc<Times>,
     proxies: ProxyRules,
@@ -46,13 +48,30 @@ impl<'a> HttpTransport<'a> {
     /// A transport without connections; each client is made when it is first used. `proxies` are those towards AWS.
     #[must_use]
     pub fn new(clock: &'a dyn Clock, proxies: ProxyRules) -> Self {
-        Self { clock, imds: OnceLock::new(), sts: Mutex::new(HashMap::new()), times: Arc::default(), proxies }
+        Self {
+            clock,
+            imds: OnceLock::new(),
+            container: OnceLock::new(),
+            sts: Mutex::new(HashMap::new()),
+            times: Arc::default(),
+            proxies,
+        }
     }
 
     fn agent(&self, channel: Channel<'_>, uri: &Uri) -> Result<Agent, TransportError> {
+        let plain = |agent: &OnceLock<Agent>, resolver| {
+            Ok(agent.get_or_init(|| Agent::with_parts(settings(), TcpConnector, resolver)).clone())
+        };
         match channel {
-            Channel::Imds => Ok(self.imds.get_or_init(plain_agent).clone()),
+            Channel::Imds => plain(&self.imds, CachingResolver::default()),
+            Channel::Container { .. } if uri.scheme_str() != Some("https") => {
+                plain(&self.container, CachingResolver::permitting(is_container_address))
+            }
+            Channel::Container { ca_bundle } => self.sts_agent(ca_bundle, None),
             Channel::Sts { ca_bundle } => self.sts_agent(ca_bundle, self.proxies.towards(uri)?),
+            Channel::Mutual { ca_bundle, identity } => {
+                tls_agent(ca_bundle, Some(identity), self.proxies.towards(uri)?, &self.times)
+            }
         }
     }
 
@@ -66,7 +85,7 @@ impl<'a> HttpTransport<'a> {
         if let Some(agent) = agents.get(&key) {
             return Ok(agent.clone());
         }
-        let agent = tls_agent(ca_bundle, proxy, &self.times)?;
+        let agent = tls_agent(ca_bundle, None, proxy, &self.times)?;
         agents.insert(key, agent.clone());
         Ok(agent)
     }
@@ -89,16 +108,13 @@ fn settings() -> ureq::config::Config {
         .build()
 }
 
-fn plain_agent() -> Agent {
-    Agent::with_parts(settings(), TcpConnector, CachingResolver::default())
-}
-
 fn tls_agent(
     ca_bundle: Option<&Path>,
+    identity: Option<&X509Identity>,
     proxy: Option<Arc<Proxy>>,
     times: &Arc<Times>,
 ) -> Result<Agent, TransportError> {
-    let connector = Route(proxy.clone()).chain(TlsConnector(client_config(ca_bundle, times)?));
+    let connector = Route(proxy.clone()).chain(TlsConnector(client_config(ca_bundle, identity, times)?));
     Ok(Agent::with_parts(settings(), connector, CachingResolver::towards(proxy)))
 }
 
@@ -135,8 +151,11 @@ fn run<B>(
     request: &Request<'_>,
     send: impl FnOnce(ureq::RequestBuilder<B>) -> Result<ureq::http::Response<ureq::Body>, ureq::Error>,
 ) -> Result<ureq::http::Response<ureq::Body>, ureq::Error> {
+    // A header has to fit into the buffer whole, and a chain of certificates may be longer than the usual one.
+    let mut buffer = BUFFER;
     for (name, value) in request.headers {
         builder = builder.header(*name, *value);
+        buffer = buffer.max(value.len().saturating_add(1024));
     }
     let connect_timeout = request.connect_timeout.min(request.timeout);
     let configured = builder
@@ -144,6 +163,7 @@ fn run<B>(
         .timeout_global(Some(request.timeout))
         .timeout_resolve(Some(request.timeout))
         .timeout_connect(Some(connect_timeout))
+        .output_buffer_size(buffer)
         .build();
     send(configured)
 }
@@ -173,6 +193,7 @@ pub(super) fn transport_error(error: ureq::Error) -> TransportError {
         ureq::Error::Io(cause) => io_error(cause),
         ureq::Error::Other(cause) => match cause.downcast::<LookupFailed>() {
             Ok(lookup) => TransportError::UnknownHost(Some(lookup.0)),
+            Err(cause) if cause.is::<Forbidden>() => TransportError::Forbidden,
             Err(cause) => match cause.downcast::<ProxyFailed>() {
                 Ok(failed) => failed.0,
                 Err(cause) => TransportError::Protocol(cause.to_string()),

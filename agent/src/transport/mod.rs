@@ -1,6 +1,7 @@
 //! The transport seam: a request goes out, a response or a transport error comes back. A status of 4xx or 5xx
 //! is a response. Knows nothing of AWS; the one implementation is in `http`.
 
+mod client_key;
 mod error;
 mod http;
 mod provider;
@@ -15,6 +16,7 @@ pub use http::HttpTransport;
 pub use proxy::ProxyRules;
 
 use std::fmt::Debug;
+use std::net::{IpAddr, Ipv6Addr};
 use std::path::Path;
 use std::time::Duration;
 
@@ -22,6 +24,7 @@ use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
 use crate::timestamp::{between, parse_http_date};
+use crate::x509::X509Identity;
 
 /// The longest reply that is read, in bytes. The largest answer that the agent asks for, an STS reply with a
 /// session token of the permitted size, stays well below.
@@ -31,15 +34,28 @@ pub const MAX_REPLY: u64 = 64 * 1024;
 const LONGEST_ROUND_TRIP: Duration = Duration::from_secs(15 * 60);
 
 /// Which client carries a request; the clients share nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub enum Channel<'a> {
     /// Plain HTTP to the instance metadata service, never through a proxy.
     Imds,
+    /// The endpoint of a container's credentials, never through a proxy: in plain HTTP only at addresses that
+    /// [`is_container_address`] permits, whatever name leads there, else as for STS.
+    Container {
+        /// The PEM file of `ca_bundle`.
+        ca_bundle: Option<&'a Path>,
+    },
     /// STS: TLS, verified against the embedded roots or, where given, only those of this PEM file; through the proxy
     /// that the environment names.
     Sts {
         /// The PEM file of `ca_bundle`.
         ca_bundle: Option<&'a Path>,
+    },
+    /// As STS, and the client shows a certificate too. Its connections are not kept.
+    Mutual {
+        /// A PEM file of roots instead of the embedded ones.
+        ca_bundle: Option<&'a Path>,
+        /// The client's certificate and key.
+        identity: &'a X509Identity,
     },
 }
 
@@ -123,6 +139,17 @@ pub trait Transport: Debug + Sync {
     ///
     /// When no complete HTTP reply arrived in time or in bounds.
     fn send(&self, request: &Request<'_>) -> Result<Response, TransportError>;
+}
+
+/// Whether container credentials may be fetched from `address` in plain HTTP: loopback, and the link-local addresses of
+/// the ECS agent and of the EKS pod identity agent.
+#[must_use]
+pub fn is_container_address(address: IpAddr) -> bool {
+    const EKS: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23);
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.is_loopback() || matches!(address.octets(), [169, 254, 170, 2 | 23]),
+        IpAddr::V6(address) => address.is_loopback() || address == EKS,
+    }
 }
 
 /// Random bytes from the source that TLS uses, which needs no `/dev`.

@@ -36,7 +36,7 @@ static SCHEMES: &[(SignatureScheme, &[&dyn SignatureVerificationAlgorithm])] = &
     (SignatureScheme::RSA_PKCS1_SHA256, &[algorithms::RSA_PKCS1_2048_8192_SHA256]),
 ];
 
-/// What clients of STS need.
+/// What clients of AWS need.
 pub(super) fn provider() -> Arc<CryptoProvider> {
     Arc::new(CryptoProvider {
         cipher_suites: vec![
@@ -69,9 +69,9 @@ impl SecureRandom for System {
     }
 }
 
-/// STS asks for no client certificate.
+/// Keys of clients come from `client_key`, which reads them from nowhere.
 impl KeyProvider for System {
     fn load_private_key(&self, _: PrivateKeyDer<'static>) -> Result<Arc<dyn SigningKey>, Error> {
-        Err(Error::General("client certificates are not used".to_owned()))
+        Err(Error::General("keys are not read here".to_owned()))
     }
 }

@@ -26,6 +26,16 @@ pub(super) struct CachingResolver {
     /// Looked up in place of the host of every request.
     proxy: Option<Arc<Proxy>>,
     known: Mutex<HashMap<(String, u16), Vec<SocketAddr>>>,
+    /// What every address of a host has to satisfy; nothing where all are permitted.
+    permits: Option<fn(IpAddr) -> bool>,
+}
+
+impl CachingResolver {
+    /// A resolver that refuses a host with any address that is not permitted: which of them would be connected to is
+    /// for others to decide.
+    pub(super) fn permitting(permits: fn(IpAddr) -> bool) -> Self {
+        Self { permits: Some(permits), ..Self::default() }
+    }
 }
 
 impl Resolver for CachingResolver {
@@ -43,6 +53,9 @@ impl Resolver for CachingResolver {
             Some(proxy) => proxy.unreachable(cause),
             None => cause,
         })?;
+        if self.permits.is_some_and(|permits| !addresses.iter().all(|address| permits(address.ip()))) {
+            return Err(ureq::Error::Other(Box::new(Forbidden)));
+        }
         let mut resolved = self.empty();
         for address in addresses.into_iter().take(MAX_ADDRESSES) {
             resolved.push(address);
@@ -54,7 +67,7 @@ impl Resolver for CachingResolver {
 impl CachingResolver {
     /// A resolver for a client that sends everything through `proxy`, which looks up the hosts of requests itself.
     pub(super) fn towards(proxy: Option<Arc<Proxy>>) -> Self {
-        Self { proxy, known: Mutex::default() }
+        Self { proxy, ..Self::default() }
     }
 
     fn addresses(&self, host: &str, port: u16, timeout: Duration) -> Result<Vec<SocketAddr>, ureq::Error> {
@@ -95,6 +108,18 @@ fn look_up(key: &(String, u16), timeout: Duration) -> Result<Vec<SocketAddr>, ur
         }
     }
 }
+
+/// The host has an address that is not permitted.
+#[derive(Debug)]
+pub(super) struct Forbidden;
+
+impl std::fmt::Display for Forbidden {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("an address that is not permitted")
+    }
+}
+
+impl std::error::Error for Forbidden {}
 
 /// The system's resolver answered with an error.
 #[derive(Debug)]

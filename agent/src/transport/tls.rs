@@ -16,14 +16,17 @@ use ureq::unversioned::transport::{
     Buffers, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout, Transport, TransportAdapter,
 };
 
+use super::client_key;
 use super::error::{CaBundleProblem, TransportError};
 use super::provider::provider;
 use super::verify::{Times, Verifier};
+use crate::x509::X509Identity;
 
 /// Verification against the embedded roots, or against those of `ca_bundle` alone, as the AWS CLI does it.
-/// `times` are those that certificates are held against.
+/// `identity` is what the client shows, where it shows anything; `times` are those that certificates are held against.
 pub(super) fn client_config(
     ca_bundle: Option<&Path>,
+    identity: Option<&X509Identity>,
     times: &Arc<Times>,
 ) -> Result<Arc<ClientConfig>, TransportError> {
     let roots = match ca_bundle {
@@ -33,12 +36,15 @@ pub(super) fn client_config(
     let provider = provider();
     let verifier = Verifier::new(roots, &provider, Arc::clone(times));
     // "Dangerous" is rustls' word for every verifier that it does not make itself; ours is made of the same pieces.
-    let mut config = ClientConfig::builder_with_details(provider, Arc::clone(times) as Arc<dyn TimeProvider>)
+    let builder = ClientConfig::builder_with_details(provider, Arc::clone(times) as Arc<dyn TimeProvider>)
         .with_safe_default_protocol_versions()
         .map_err(TransportError::Tls)?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(verifier))
-        .with_no_client_auth();
+        .with_custom_certificate_verifier(Arc::new(verifier));
+    let mut config = match identity {
+        Some(identity) => builder.with_client_cert_resolver(client_key::resolver(identity)),
+        None => builder.with_no_client_auth(),
+    };
     // Connections are kept for a batch and batches are minutes apart: a session would not be resumed.
     config.resumption = Resumption::disabled();
     Ok(Arc::new(config))

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Computes the expected values of the signer's vectors with botocore, and writes one JSON file per case.
 
-    pip install botocore==1.44.5
+    pip install botocore==1.44.5 cryptography
     make.py            write cases/*.json
     make.py --check    compare with what is there; exit 1 on any difference
 
@@ -11,8 +11,13 @@ sources, at the rule in question), no case is made.
 
 A case gives its query twice: as it stands in the URL that our signer reads, and as decoded pairs for botocore, which
 encodes pairs and leaves the query of a URL alone.
+
+The cases under x509/ are signed with the key of a certificate. `cryptography` makes the certificates and the RSA
+signatures, botocore the canonical request; an ECDSA signature differs each time, so those cases end at the string to
+sign. The keys are those of tests/x509, which nobody uses for anything else.
 """
 
+import base64
 import datetime
 import hashlib
 import json
@@ -24,9 +29,15 @@ import botocore.auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from botocore.utils import normalize_url_path
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import padding
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 BOTOCORE = "1.44.5"
 CASES = pathlib.Path(__file__).parent / "cases"
+X509_CASES = pathlib.Path(__file__).parent / "x509"
+KEYS = pathlib.Path(__file__).parents[3] / "tests" / "x509"
 KEY = "ASIAVECTORKEY0000001"
 SECRET = "a secret of forty characters, not a key!"
 TOKEN = "FwoGZXIvYXdzEJr//////////wEaDEXAMPLE+token/with=all==its+letters//" * 3
@@ -253,6 +264,50 @@ def render(case):
     return json.dumps({**given, "expected": expected(case)}, indent=2, ensure_ascii=True) + "\n"
 
 
+def certificate(name, serial, issuer):
+    """A certificate for the key called `name`, in DER; RSA signs it, so that it is the same each time."""
+    key = load_pem_private_key((KEYS / f"{name}.pkcs8.pem").read_bytes(), None)
+    signer = load_pem_private_key((KEYS / "rsa-2048.pkcs8.pem").read_bytes(), None)
+    name = lambda text: x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, text)])
+    builder = x509.CertificateBuilder(name(issuer), name("device"), key.public_key(), serial,
+                                      datetime.datetime(2026, 1, 1), datetime.datetime(2036, 1, 1))
+    return builder.sign(signer, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
+
+
+def x509_cases():
+    for name, key, serial, chain in [
+        ("rsa", "rsa-2048", 66, 0), ("rsa-chain-of-one", "rsa-2048", 2**120 + 7, 1),
+        ("rsa-chain-of-two", "rsa-2048", 2**159 - 1, 2), ("p256", "p256", 2**64, 0), ("p384-chain", "p384", 128, 1),
+    ]:
+        ders = [certificate(key, serial, "issuer")] + [certificate("p256", n + 1, "root") for n in range(chain)]
+        yield dict(name=name, key=key, serial=str(serial), certificates=[base64.b64encode(der).decode() for der in ders])
+
+
+def x509_expected(case):
+    url = ("https://rolesanywhere.eu-west-1.amazonaws.com/sessions?profileArn=arn%3Aaws%3Arolesanywhere%3Aeu-west-1"
+           "%3A111111111111%3Aprofile%2F1&roleArn=arn%3Aaws%3Aiam%3A%3A111111111111%3Arole%2Fedge")
+    body = '{"durationSeconds":3600}'
+    request = AWSRequest(method="POST", url=url, data=body.encode())
+    at = "20260304T050607Z"
+    request.headers["Content-Type"] = "application/json"
+    request.headers["X-Amz-Date"] = at
+    request.headers["X-Amz-X509"] = case["certificates"][0]
+    if len(case["certificates"]) > 1:
+        request.headers["X-Amz-X509-Chain"] = ",".join(case["certificates"][1:])
+    canonical = botocore.auth.SigV4Auth(Credentials(KEY, SECRET), "rolesanywhere", "eu-west-1").canonical_request(request)
+    names = canonical.split("\n")[-2]
+    algorithm = f"AWS4-X509-{'RSA' if case['key'].startswith('rsa') else 'ECDSA'}-SHA256"
+    scope = "20260304/eu-west-1/rolesanywhere/aws4_request"
+    digest = hashlib.sha256(canonical.encode()).hexdigest()
+    to_sign = "\n".join([algorithm, at, scope, digest])
+    start = f"{algorithm} Credential={case['serial']}/{scope}, SignedHeaders={names}, Signature="
+    result = {"canonical_request": canonical, "string_to_sign": to_sign, "authorization": start}
+    if case["key"].startswith("rsa"):
+        key = load_pem_private_key((KEYS / f"{case['key']}.pkcs8.pem").read_bytes(), None)
+        result["authorization"] += key.sign(to_sign.encode(), padding.PKCS1v15(), hashes.SHA256()).hex()
+    return {"url": url, "body": body, "at": "2026-03-04T05:06:07Z", **case, "expected": result}
+
+
 def main():
     if botocore.__version__ != BOTOCORE:
         sys.exit(f"needs botocore {BOTOCORE}, found {botocore.__version__}")
@@ -260,17 +315,20 @@ def main():
     cases = [case for source in sources for case in source()]
     files = {f"{case['name']}.json": render(case) for case in cases}
     assert len(files) == len(cases), "two cases have one name"
-    if "--check" in sys.argv[1:]:
-        present = {path.name: path.read_text() for path in CASES.glob("*.json")}
-        differing = sorted(name for name in files.keys() | present.keys() if files.get(name) != present.get(name))
-        if differing:
-            sys.exit("not what botocore computes: " + ", ".join(differing))
-    else:
-        for old in CASES.glob("*.json"):
-            old.unlink()
-        for name, text in files.items():
-            (CASES / name).write_text(text)
-    print(f"{len(files)} cases")
+    signed = {f"{case['name']}.json": json.dumps(x509_expected(case), indent=2) + "\n" for case in x509_cases()}
+    for directory, texts in [(CASES, files), (X509_CASES, signed)]:
+        if "--check" in sys.argv[1:]:
+            present = {path.name: path.read_text() for path in directory.glob("*.json")}
+            differing = sorted(name for name in texts.keys() | present.keys() if texts.get(name) != present.get(name))
+            if differing:
+                sys.exit("not what botocore computes: " + ", ".join(differing))
+        else:
+            directory.mkdir(exist_ok=True)
+            for old in directory.glob("*.json"):
+                old.unlink()
+            for name, text in texts.items():
+                (directory / name).write_text(text)
+        print(f"{len(texts)} cases in {directory.name}")
 
 
 if __name__ == "__main__":

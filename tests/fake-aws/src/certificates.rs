@@ -6,8 +6,9 @@ use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer as Signer, KeyPair,
     KeyUsagePurpose,
 };
-use rustls::ServerConfig;
-use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig};
 use time::Duration;
 
 use crate::clock;
@@ -21,6 +22,30 @@ const CA_HALF_LIFE: Duration = Duration::days(3650);
 pub(crate) struct Certificates {
     pub(crate) ca_pem: String,
     pub(crate) tls: Arc<ServerConfig>,
+    leaf: CertificateDer<'static>,
+    key: PrivateKeyDer<'static>,
+}
+
+impl Certificates {
+    /// TLS settings that ask the client for a certificate of `authority`.
+    pub(crate) fn mutual(
+        &self,
+        authority: &CertificateDer<'static>,
+    ) -> Result<Arc<ServerConfig>, StartError> {
+        let mut roots = RootCertStore::empty();
+        roots.add(authority.clone()).map_err(StartError::Tls)?;
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
+            .build()
+            .map_err(|cause| StartError::Tls(rustls::Error::General(cause.to_string())))?;
+        let tls = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(StartError::Tls)?
+            .with_client_cert_verifier(verifier)
+            .with_single_cert(vec![self.leaf.clone()], self.key.clone_key())
+            .map_err(StartError::Tls)?;
+        Ok(Arc::new(tls))
+    }
 }
 
 /// Makes a CA and a leaf as `options` say.
@@ -43,11 +68,11 @@ pub(crate) fn make(options: &Options) -> Result<Certificates, StartError> {
         .with_safe_default_protocol_versions()
         .map_err(StartError::Tls)?
         .with_no_client_auth()
-        .with_single_cert(vec![leaf.der().clone()], key)
+        .with_single_cert(vec![leaf.der().clone()], key.clone_key())
         .map_err(StartError::Tls)?;
     // AWS's query services offer nothing newer, and a client that offers only HTTP/2 must be seen to fail.
     tls.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(Certificates { ca_pem: ca.pem(), tls: Arc::new(tls) })
+    Ok(Certificates { ca_pem: ca.pem(), tls: Arc::new(tls), leaf: leaf.der().clone(), key })
 }
 
 fn ca_params() -> CertificateParams {

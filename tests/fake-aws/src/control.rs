@@ -53,6 +53,70 @@ handle!(
     /// Control of the object store.
     S3, Service::S3
 );
+handle!(
+    /// Control of the endpoint that a container has its credentials from.
+    Container, Service::Container
+);
+
+impl Container<'_> {
+    /// The role of the task or pod, by its ARN.
+    pub fn attach_role(&self, arn: &str) {
+        self.shared.lock().container.role = arn.to_owned();
+    }
+
+    /// What `Authorization` has to say, to the letter; `None` looks at nothing.
+    pub fn require_authorization(&self, text: Option<&str>) {
+        self.shared.lock().container.authorization = text.map(str::to_owned);
+    }
+
+    /// How long credentials live that are issued from here on; less than nothing has expired already.
+    pub fn credential_lifetime(&self, lifetime: time::Duration) {
+        self.shared.lock().container.lifetime = lifetime;
+    }
+}
+
+/// Control of AWS IoT Core and Roles Anywhere.
+#[derive(Clone, Copy, Debug)]
+pub struct Devices<'a> {
+    shared: &'a Shared,
+}
+
+impl<'a> Devices<'a> {
+    pub(crate) fn new(shared: &'a Shared) -> Self {
+        Self { shared }
+    }
+
+    /// Misbehaves as `fault` says.
+    pub fn fail(&self, service: Service, fault: Fault) {
+        self.shared.lock().faults.entry(service).or_default().push(fault);
+    }
+
+    /// Forgets all faults.
+    pub fn heal(&self, service: Service) {
+        self.shared.lock().faults.remove(&service);
+    }
+
+    /// How far the clock of both, and so `Date` and expirations, is ahead of the host's.
+    pub fn clock_offset(&self, offset: time::Duration) {
+        self.shared.lock().devices.clock_offset = offset;
+    }
+
+    /// Whether the policy of certificates allows `iot:AssumeRoleWithCertificate`.
+    pub fn permit(&self, permitted: bool) {
+        self.shared.lock().devices.permitted = permitted;
+    }
+
+    /// How long the sessions of [`crate::scenario::ROLE_ALIAS`] last, in seconds.
+    pub fn alias_duration(&self, seconds: u32) {
+        let alias = (crate::scenario::EDGE.to_owned(), seconds);
+        self.shared.lock().devices.aliases.insert(crate::scenario::ROLE_ALIAS.to_owned(), alias);
+    }
+
+    /// Whether the profile of Roles Anywhere lets clients name their sessions.
+    pub fn accept_session_name(&self, accepts: bool) {
+        self.shared.lock().devices.accepts_session_name = accepts;
+    }
+}
 
 impl Imds<'_> {
     /// Attaches the role with this ARN, or none.
@@ -151,8 +215,24 @@ impl Sts<'_> {
         audience: &str,
         lifetime: time::Duration,
     ) -> String {
-        let end = self.shared.lock().sts.now().saturating_add(lifetime);
-        crate::sts::mint(issuer, subject, audience, end)
+        let state = self.shared.lock();
+        let end = state.sts.now().saturating_add(lifetime);
+        crate::sts::mint(&state.sts.issuer, issuer, subject, audience, end)
+    }
+
+    /// A SAML response in base64 that lets the subject take `role` through `provider`, a `saml-provider/` of the role's
+    /// account, and names the session, for `lifetime`, which may be negative.
+    #[must_use]
+    pub fn saml_assertion(
+        &self,
+        role: &str,
+        provider: &str,
+        session_name: &str,
+        lifetime: time::Duration,
+    ) -> String {
+        let state = self.shared.lock();
+        let end = state.sts.now().saturating_add(lifetime);
+        crate::sts::assertion(&state.sts.issuer, role, provider, session_name, end)
     }
 
     /// The codes that MFA devices show from now on, each of which counts once; without this, 123456 always counts.

@@ -3,11 +3,13 @@
 
 use std::fs::File;
 use std::io::Write;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::certificates;
-use crate::control::{Iam, Imds, S3, Sts};
+use crate::control::{Container, Devices, Iam, Imds, S3, Sts};
+use crate::device::{Authority, Certificate, DeviceState, Order};
 use crate::error::StartError;
 use crate::options::Options;
 use crate::record::{Counts, Received, Service};
@@ -22,12 +24,16 @@ pub struct FakeAws {
     imds: Server,
     sts: Server,
     s3: Server,
+    container: Server,
+    iot: Server,
+    roles_anywhere: Server,
+    authority: Authority,
     ca_pem: String,
     ca_file: Option<PathBuf>,
 }
 
 impl FakeAws {
-    /// Starts all three services; they answer when this returns.
+    /// Starts all services; they answer when this returns.
     ///
     /// # Errors
     ///
@@ -38,12 +44,30 @@ impl FakeAws {
             .directory
             .map(|directory| write_file(&directory.join("ca.pem"), &certificates.ca_pem))
             .transpose()?;
-        let shared = Arc::new(Shared::new(scenario::directory()));
+        let authority = Authority::new()?;
+        let devices = DeviceState::new(authority.root.der().to_vec());
+        let shared = Arc::new(Shared::new(scenario::directory(), devices));
         let tls = || Some(Arc::clone(&certificates.tls));
         let imds = Server::start(Service::Imds, options.imds, None, Arc::clone(&shared))?;
         let sts = Server::start(Service::Sts, options.sts, tls(), Arc::clone(&shared))?;
         let s3 = Server::start(Service::S3, options.s3, tls(), Arc::clone(&shared))?;
-        Ok(Self { shared, imds, sts, s3, ca_pem: certificates.ca_pem, ca_file })
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let container = Server::start(Service::Container, any, None, Arc::clone(&shared))?;
+        let mutual = certificates.mutual(authority.root.der())?;
+        let iot = Server::start(Service::Iot, any, Some(mutual), Arc::clone(&shared))?;
+        let roles_anywhere = Server::start(Service::RolesAnywhere, any, tls(), Arc::clone(&shared))?;
+        Ok(Self {
+            shared,
+            imds,
+            sts,
+            s3,
+            container,
+            iot,
+            roles_anywhere,
+            authority,
+            ca_pem: certificates.ca_pem,
+            ca_file,
+        })
     }
 
     /// Where IMDS is, as `AWS_EC2_METADATA_SERVICE_ENDPOINT` takes it: `http://127.0.0.1:PORT`.
@@ -62,6 +86,39 @@ impl FakeAws {
     #[must_use]
     pub fn s3_url(&self) -> String {
         format!("https://localhost:{}", self.s3.address.port())
+    }
+
+    /// Where a container's credentials are, as `AWS_CONTAINER_CREDENTIALS_FULL_URI` takes it.
+    #[must_use]
+    pub fn container_url(&self) -> String {
+        format!("http://{}{}", self.container.address, crate::container::PATH)
+    }
+
+    /// Where the credentials provider of AWS IoT Core is, as a host name and port.
+    #[must_use]
+    pub fn iot_endpoint(&self) -> String {
+        format!("localhost:{}", self.iot.address.port())
+    }
+
+    /// Where Roles Anywhere is: `https://localhost:PORT`.
+    #[must_use]
+    pub fn roles_anywhere_url(&self) -> String {
+        format!("https://localhost:{}", self.roles_anywhere.address.port())
+    }
+
+    /// Issues a certificate to a device.
+    ///
+    /// # Errors
+    ///
+    /// When the key of the order is none.
+    pub fn issue(&self, order: &Order<'_>) -> Result<Certificate, StartError> {
+        self.authority.issue(order)
+    }
+
+    /// Control of AWS IoT Core and Roles Anywhere.
+    #[must_use]
+    pub fn devices(&self) -> Devices<'_> {
+        Devices::new(&self.shared)
     }
 
     /// The CA that signed the certificate of STS and S3.
@@ -92,6 +149,12 @@ impl FakeAws {
     #[must_use]
     pub fn s3(&self) -> S3<'_> {
         S3::new(&self.shared)
+    }
+
+    /// Control of the endpoint that a container has its credentials from.
+    #[must_use]
+    pub fn container(&self) -> Container<'_> {
+        Container::new(&self.shared)
     }
 
     /// Control of users and roles.
@@ -125,6 +188,9 @@ impl FakeAws {
         self.imds.stop();
         self.sts.stop();
         self.s3.stop();
+        self.iot.stop();
+        self.roles_anywhere.stop();
+        self.container.stop();
     }
 }
 

@@ -21,7 +21,9 @@
 mod base64;
 mod certificates;
 mod clock;
+mod container;
 mod control;
+mod device;
 mod error;
 mod fake;
 mod fault;
@@ -40,7 +42,8 @@ mod state;
 mod sts;
 mod verify;
 
-pub use control::{Iam, Imds, S3, Sts};
+pub use control::{Container, Devices, Iam, Imds, S3, Sts};
+pub use device::{Certificate, Order};
 pub use error::StartError;
 pub use fake::FakeAws;
 pub use fault::{Action, Fault};

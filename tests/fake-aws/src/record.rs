@@ -15,6 +15,12 @@ pub enum Service {
     Sts,
     /// The object store.
     S3,
+    /// The endpoint that a container has its credentials from.
+    Container,
+    /// The credentials provider of AWS IoT Core.
+    Iot,
+    /// IAM Roles Anywhere.
+    RolesAnywhere,
 }
 
 /// What a request asks for.
@@ -49,6 +55,12 @@ pub enum Kind {
     ListObjects,
     /// Anything else of S3.
     OtherObject,
+    /// GET of a container's credentials.
+    ContainerCredentials,
+    /// GET of a device's credentials.
+    DeviceCredentials,
+    /// `CreateSession` of Roles Anywhere.
+    CreateSession,
 }
 
 /// One request as it arrived.

@@ -32,6 +32,19 @@ pub const ROOT: &str = "arn:aws:iam::111111111111:root";
 /// The instance.
 pub const INSTANCE_ID: &str = "i-0123456789abcdef0";
 
+/// The role of devices: trusts AWS IoT and Roles Anywhere, may assume every role of this scenario.
+pub const EDGE: &str = "arn:aws:iam::111111111111:role/edge";
+/// Trusts [`EDGE`].
+pub const BEHIND_EDGE: &str = "arn:aws:iam::222222222222:role/behind-edge";
+/// The role alias that stands for [`EDGE`].
+pub const ROLE_ALIAS: &str = "edge=1,@home";
+/// The thing that certificates are attached to.
+pub const THING: &str = "thermostat:7";
+/// The trust anchor of Roles Anywhere.
+pub const TRUST_ANCHOR: &str = "arn:aws:rolesanywhere:eu-west-1:111111111111:trust-anchor/0f-1";
+/// The profile of Roles Anywhere, which lists [`EDGE`].
+pub const ANYWHERE_PROFILE: &str = "arn:aws:rolesanywhere:eu-west-1:111111111111:profile/0f-2";
+
 /// Alice's keys, those of AWS's own examples.
 #[must_use]
 pub fn alice() -> Keys {
@@ -101,6 +114,14 @@ pub(crate) fn directory() -> Directory {
     for number in 2..=5_u8 {
         directory.add_role(hop_role(number).trust(Trust::of(&hop(number.saturating_sub(1)))));
     }
+
+    let anywhere = TrustStatement::new("rolesanywhere.amazonaws.com")
+        .action("sts:TagSession")
+        .action("sts:SetSourceIdentity");
+    let trust = Trust::of("credentials.iot.amazonaws.com").and(anywhere);
+    let edge = Role::new(EDGE).trust(trust).max_session_duration(43_200);
+    directory.add_role(edge.permission(Permission::allow("sts:AssumeRole", &every_role)));
+    directory.add_role(Role::new(BEHIND_EDGE).trust(Trust::of(EDGE)).max_session_duration(43_200));
 
     directory.add_user(ALICE, alice());
     directory.add_user(BOB, bob());
