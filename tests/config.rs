@@ -271,6 +271,23 @@ mod cases {
         }
     }
 
+    /// What is asked for in the session of `role`.
+    fn session(out: &mut String, role: &Role) {
+        role.mfa_serial.iter().for_each(|value| write!(out, " mfa={value}").unwrap());
+        let policies = &role.policies;
+        policies.inline.iter().for_each(|text| write!(out, " policy={}", text.replace('\n', "\\n")).unwrap());
+        if !policies.arns.is_empty() {
+            write!(out, " policies={:?}", policies.arns).unwrap();
+        }
+        if !role.tags.is_empty() {
+            write!(out, " tags={:?}", role.tags).unwrap();
+        }
+        if !role.transitive_tags.is_empty() {
+            write!(out, " transitive={:?}", role.transitive_tags).unwrap();
+        }
+        role.source_identity.iter().for_each(|value| write!(out, " identity={value}").unwrap());
+    }
+
     fn write_base(out: &mut String, base: &BaseSource) {
         match base {
             BaseSource::Ec2InstanceMetadata => out.push_str("ec2"),
@@ -350,6 +367,7 @@ mod cases {
         role.role_session_name.iter().for_each(|value| write!(out, " session={value}").unwrap());
         role.external_id.iter().for_each(|value| write!(out, " external={value}").unwrap());
         role.duration_seconds.iter().for_each(|value| write!(out, " duration={value}").unwrap());
+        session(out, role);
     }
 
     /// One line per profile: the chain, then whatever is not the default.

@@ -2,20 +2,22 @@
 //! credentials that the step before gave. What several chains share, the base credentials and what IMDS says of
 //! the instance, is fetched once.
 
+use std::collections::HashMap;
 use std::error::Error;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use log::info;
 use time::OffsetDateTime;
 
-use crate::config::model::{BaseSource, Profile};
-use crate::credentials::IssuedCredentials;
+use crate::config::model::{BaseSource, Profile, Role};
+use crate::credentials::{IssuedCredentials, Secret};
 use crate::disposition::Disposition;
 use crate::host::Host;
 use crate::output::state::ReducedDuration;
 use crate::source::{Base, SourceError, Sources};
 use crate::sts::{ErrorClass, Proof, StsError, Wanted};
+use crate::terminal::{NoCode, ask_for_code};
 
 /// What a chain gave.
 #[derive(Clone, Debug)]
@@ -47,25 +49,38 @@ pub enum ChainError {
         /// Why.
         cause: StsError,
     },
+    /// The role asks for the code of an MFA device, and there is none.
+    Mfa {
+        /// The device.
+        serial: String,
+        /// The profile of the role.
+        profile: String,
+        /// Why.
+        cause: NoCode,
+    },
     /// STS, outside of a role.
     Sts(StsError),
 }
 
 /// Carries out chains, and remembers what they share for as long as it lives.
 #[derive(Debug)]
-pub struct Chains<'a>(Sources<'a>);
+pub struct Chains<'a> {
+    sources: Sources<'a>,
+    /// The last code of each MFA device, which STS does not take a second time.
+    codes: Mutex<HashMap<String, Secret>>,
+}
 
 impl<'a> Chains<'a> {
     /// Nothing is fetched yet.
     #[must_use]
     pub fn new(host: &'a Host<'a>) -> Self {
-        Self(Sources::new(host))
+        Self { sources: Sources::new(host), codes: Mutex::default() }
     }
 
     /// The host as `profile` wants it to be: with the time that services have told, or with its own clock.
     #[must_use]
     pub fn host(&self, profile: &Profile) -> &Host<'a> {
-        self.0.host(profile)
+        self.sources.host(profile)
     }
 
     /// Carries out the chain of `profile`. `known_reduced` are the durations that STS is known not to grant.
@@ -78,7 +93,7 @@ impl<'a> Chains<'a> {
         profile: &Profile,
         known_reduced: &[ReducedDuration],
     ) -> Result<Obtained, ChainError> {
-        let (fetched, base) = self.0.base(profile);
+        let (fetched, base) = self.sources.base(profile);
         match self.attempt(profile, base, known_reduced) {
             Err(ChainError::Role { cause: StsError::Service { error, .. }, .. })
                 if error.class() == ErrorClass::StaleCredentials
@@ -88,8 +103,8 @@ impl<'a> Chains<'a> {
                     "profile `{}`: the base credentials are stale; they are fetched once more",
                     profile.name
                 );
-                self.0.forget(profile, &fetched);
-                let (_, base) = self.0.base(profile);
+                self.sources.forget(profile, &fetched);
+                let (_, base) = self.sources.base(profile);
                 self.attempt(profile, base, known_reduced)
             }
             outcome => outcome,
@@ -105,18 +120,20 @@ impl<'a> Chains<'a> {
         let base = base.map_err(ChainError::Source)?;
         let region = match &profile.region {
             Some(configured) => Some(configured.clone()),
-            None => self.0.identity(profile).map_err(ChainError::Source)?.region,
+            None => self.sources.identity(profile).map_err(ChainError::Source)?.region,
         };
         let Base { mut issued, mut at, real_expiration, mut fallback_region } = base;
         let mut reduced = Vec::new();
         for role in &profile.chain.roles {
-            let session_name = self.0.session_name(profile, role).map_err(ChainError::Source)?;
+            let session_name = self.sources.session_name(profile, role).map_err(ChainError::Source)?;
             // The next hop begins where this one was answered.
             let asked = fallback_region.as_deref().or(region.as_deref());
             let proof = Proof::Keys(&issued.credentials);
-            let wanted = Wanted { role, session_name: &session_name, proof, known_reduced };
+            let code = self.token_code(profile, role)?;
+            let token_code = code.as_ref();
+            let wanted = Wanted { role, session_name: &session_name, proof, token_code, known_reduced };
             let hop = self
-                .0
+                .sources
                 .hops
                 .assume(self.host(profile), profile, &wanted, asked)
                 .map_err(|cause| ChainError::Role { role_arn: role.role_arn.clone(), cause })?;
@@ -130,6 +147,22 @@ impl<'a> Chains<'a> {
         let real_expiration = real_expiration.filter(|_| profile.chain.roles.is_empty());
         Ok(Obtained { issued, at, region, real_expiration, reduced, fallback_region })
     }
+
+    /// The code of the device that `role` asks for. Several threads ask one after the other.
+    fn token_code(&self, profile: &Profile, role: &Role) -> Result<Option<Secret>, ChainError> {
+        let Some(serial) = &role.mfa_serial else { return Ok(None) };
+        let failed = |cause| ChainError::Mfa { serial: serial.clone(), profile: role.profile.clone(), cause };
+        let host = self.host(profile);
+        if !host.is_attended() {
+            return Err(failed(NoCode::Unattended));
+        }
+        // What a thread that panicked has left behind is whole: every change is one insertion.
+        let mut codes = self.codes.lock().unwrap_or_else(PoisonError::into_inner);
+        let used = codes.get(serial);
+        let code = ask_for_code(serial, &role.profile, used, host.clock).map_err(failed)?;
+        codes.insert(serial.clone(), code.clone());
+        Ok(Some(code))
+    }
 }
 
 impl ChainError {
@@ -139,6 +172,7 @@ impl ChainError {
         match self {
             Self::Source(cause) => cause.disposition(),
             Self::Role { cause, .. } | Self::Sts(cause) => cause.disposition(),
+            Self::Mfa { .. } => Disposition::Misconfigured,
         }
     }
 
@@ -162,6 +196,10 @@ impl ChainError {
         match self {
             Self::Source(cause) => cause.advice(),
             Self::Role { cause, .. } | Self::Sts(cause) => cause.advice(),
+            Self::Mfa { .. } => Some(
+                "run `rolekeeper refresh` at a terminal, or let the agent use a role whose trust policy does not ask for MFA"
+                    .to_owned(),
+            ),
         }
     }
 }
@@ -171,6 +209,9 @@ impl fmt::Display for ChainError {
         match self {
             Self::Source(_) => f.write_str("no base credentials"),
             Self::Role { role_arn, .. } => write!(f, "role `{role_arn}` was not assumed"),
+            Self::Mfa { serial, profile, .. } => {
+                write!(f, "`mfa_serial` of profile `{profile}` asks for a code of `{serial}`")
+            }
             Self::Sts(_) => f.write_str("asking STS failed"),
         }
     }
@@ -181,6 +222,7 @@ impl Error for ChainError {
         match self {
             Self::Source(cause) => Some(cause.as_ref()),
             Self::Role { cause, .. } | Self::Sts(cause) => Some(cause),
+            Self::Mfa { cause, .. } => Some(cause),
         }
     }
 }

@@ -34,6 +34,15 @@ impl Environment {
         self.text(name).is_some_and(|value| value.eq_ignore_ascii_case("true"))
     }
 
+    /// The variable of these two names that is set, and its value; in the first, an empty value hides the second. `None`
+    /// where there is no value. One that is not UTF-8 reads as a replacement character, so that it is not taken for
+    /// none.
+    #[must_use]
+    pub fn either_case(&self, first: &'static str, second: &'static str) -> Option<(&'static str, &str)> {
+        let name = if self.0.contains_key(OsStr::new(first)) { first } else { second };
+        Some((name, self.os(name)?.to_str().unwrap_or("\u{fffd}")))
+    }
+
     /// Whether `name` is set, to nothing.
     #[must_use]
     pub fn is_empty(&self, name: &str) -> bool {
@@ -70,5 +79,20 @@ mod tests {
         assert_eq!(environment.text("AWS_REGION"), None);
         assert_eq!(environment.text("AWS_SECRET_ACCESS_KEY"), Some("hidden"));
         assert!(!format!("{environment:?}").contains("hidden"));
+    }
+
+    #[test]
+    fn the_first_of_two_names_hides_the_second() {
+        use std::os::unix::ffi::OsStringExt as _;
+        let either = |variables: &[(&str, &[u8])]| {
+            let pairs = variables.iter().map(|(name, value)| (*name, OsString::from_vec(value.to_vec())));
+            let environment: Environment = pairs.collect();
+            environment.either_case("a", "A").map(|(name, value)| format!("{name}={value}"))
+        };
+        assert_eq!(either(&[]), None);
+        assert_eq!(either(&[("A", b"1")]).as_deref(), Some("A=1"));
+        assert_eq!(either(&[("A", b"1"), ("a", b"2")]).as_deref(), Some("a=2"));
+        assert_eq!(either(&[("A", b"1"), ("a", b"")]), None);
+        assert_eq!(either(&[("A", b"\xff")]).as_deref(), Some("A=\u{fffd}"));
     }
 }

@@ -156,6 +156,7 @@ impl Error {
     pub fn disposition(&self) -> Disposition {
         match self {
             Self::Chain { cause, .. } => cause.disposition(),
+            Self::Config(cause) if cause.problem().is_of_named_file() => Disposition::Local,
             Self::Output(_)
             | Self::Merge { .. }
             | Self::Stdout(_)

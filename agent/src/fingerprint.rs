@@ -4,7 +4,7 @@
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
-use crate::config::model::{BaseSource, Profile};
+use crate::config::model::{BaseSource, Profile, SessionPolicies};
 
 /// Everything in `profile` that decides which credentials it gets and how they are published. The region of the
 /// instance is not part of it; neither are the refresh settings, which only move the next refresh.
@@ -47,6 +47,17 @@ pub fn fingerprint(key: &[u8], profile: &Profile) -> String {
         fields.add_optional("role_session_name", role.role_session_name.as_deref());
         fields.add_optional("external_id", role.external_id.as_deref());
         fields.add("duration_seconds", &format!("{:?}", role.duration_seconds));
+        fields.add_policies(&role.policies);
+        for (key, value) in &role.tags {
+            fields.add("tag", key);
+            fields.add("value", value);
+        }
+        for key in &role.transitive_tags {
+            fields.add("transitive_tag", key);
+        }
+        for (name, value) in [("source_identity", &role.source_identity), ("mfa_serial", &role.mfa_serial)] {
+            value.iter().for_each(|value| fields.add(name, value));
+        }
     }
     fields.add("publication", &format!("{:?}", profile.publication));
     fields.0.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
@@ -61,6 +72,11 @@ impl Fields {
             self.0.update(&(part.len() as u64).to_be_bytes());
             self.0.update(part.as_bytes());
         }
+    }
+
+    fn add_policies(&mut self, policies: &SessionPolicies) {
+        policies.inline.iter().for_each(|text| self.add("policy", text));
+        policies.arns.iter().for_each(|arn| self.add("policy_arn", arn));
     }
 
     fn add_optional(&mut self, name: &str, value: Option<&str>) {

@@ -37,6 +37,7 @@ pub struct Host<'a> {
     /// Random spreading of retries.
     pub jitter: Jitter,
     corrects_clock: bool,
+    is_attended: bool,
     anchor: Mutex<Option<Anchor>>,
 }
 
@@ -45,7 +46,7 @@ impl<'a> Host<'a> {
     #[must_use]
     pub fn new(clock: &'a dyn Clock, transport: &'a dyn Transport, seed: u64) -> Self {
         let jitter = Jitter::new(seed);
-        Self { clock, transport, jitter, corrects_clock: true, anchor: Mutex::new(None) }
+        Self { clock, transport, jitter, corrects_clock: true, is_attended: false, anchor: Mutex::new(None) }
     }
 
     /// The same host; without correction its clock is believed whatever anybody says, as
@@ -54,6 +55,19 @@ impl<'a> Host<'a> {
     pub fn correcting(mut self, corrects_clock: bool) -> Self {
         self.corrects_clock = corrects_clock;
         self
+    }
+
+    /// The same host, for a command that somebody runs, who can be asked at the terminal.
+    #[must_use]
+    pub fn attended(mut self, is_attended: bool) -> Self {
+        self.is_attended = is_attended;
+        self
+    }
+
+    /// Whether somebody can be asked.
+    #[must_use]
+    pub fn is_attended(&self) -> bool {
+        self.is_attended
     }
 
     /// The same host for those who believe its clock whatever anybody says.

@@ -24,6 +24,7 @@ pub mod schedule;
 pub mod serve;
 pub mod source;
 pub mod sts;
+pub mod terminal;
 pub mod thread;
 pub mod timestamp;
 pub mod transport;

@@ -15,7 +15,7 @@ use rolekeeper::hook;
 use rolekeeper::host::Host;
 use rolekeeper::logging;
 use rolekeeper::output::helper;
-use rolekeeper::transport::{HttpTransport, random_bytes};
+use rolekeeper::transport::{HttpTransport, ProxyRules, random_bytes};
 
 fn main() -> ExitCode {
     if std::env::args_os().nth(1).is_some_and(|argument| argument == helper::ARGUMENT) {
@@ -56,9 +56,10 @@ fn run(invocation: &Invocation) -> Result<u8, Error> {
         random: random_bytes(),
     };
     // Never dropped: the process is about to end, and the system closes connections faster than we could.
-    let transport = ManuallyDrop::new(HttpTransport::new(clock));
+    let transport = ManuallyDrop::new(HttpTransport::new(clock, ProxyRules::of(&process.environment)));
     let host = Host::new(clock, &*transport, command::seed(&process.random))
-        .correcting(process.environment.corrects_clock());
+        .correcting(process.environment.corrects_clock())
+        .attended(!speaks);
     command::run(invocation, &process, &host)
 }
 

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use rolekeeper::clock::{Clock as _, SystemClock};
-use rolekeeper::transport::{Channel, HttpTransport, Method, Request, Response, Transport as _};
+use rolekeeper::transport::{Channel, HttpTransport, Method, ProxyRules, Request, Response, Transport as _};
 use serde_json::Value;
 
 use crate::stage::{Failure, NAME, Stage, ensure};
@@ -90,7 +90,7 @@ fn ask(
         timeout: TIMEOUT,
         told_time: None,
     };
-    Ok(HttpTransport::new(&clock).send(&request)?)
+    Ok(HttpTransport::new(&clock, ProxyRules::default()).send(&request)?)
 }
 
 fn text(reply: &Response) -> Result<String, Failure> {

@@ -23,7 +23,11 @@ mod imds;
 #[cfg(test)]
 mod merge;
 #[cfg(test)]
+mod mfa;
+#[cfg(test)]
 mod observe;
+#[cfg(test)]
+mod proxy;
 #[cfg(test)]
 mod publish;
 #[cfg(test)]

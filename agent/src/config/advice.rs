@@ -73,7 +73,6 @@ impl Problem {
             Self::Untrusted(untrusted) => return Some(untrusted.advice()),
             Self::PublishedByUs => "name the configuration that you wrote, not what was made from it",
             Self::HomeUnset(_) => "write the path in full, or set `HOME`",
-            Self::FileAndCommandLine => "leave one of them out",
             Self::NamedAgentSection => {
                 "write `[rolekeeper]` for the agent's settings, `[profile NAME]` for a profile"
             }
@@ -83,7 +82,9 @@ impl Problem {
             Self::SourceNotBuilt(_) => {
                 "start the chain at `credential_source = Ec2InstanceMetadata` or at static keys"
             }
-            Self::NeedsTerminal(_) => "let the agent use a role whose trust policy does not ask for MFA",
+            Self::LongPolicies(_) => {
+                "shorten them, or move statements into a managed policy and name its ARN"
+            }
             Self::Loop(_) => "end the chain at a profile with keys or with `credential_source`",
             Self::RoleWithoutSource => {
                 "write `credential_source = Ec2InstanceMetadata`, or `source_profile = NAME` of a profile with credentials"
@@ -92,7 +93,10 @@ impl Problem {
             Self::BesideCertificate(_) => {
                 "keep one source in a profile; a further role is a profile of its own, with `source_profile` naming this one"
             }
-            Self::SourceWithoutRole | Self::IdentityWithoutRole(_) => {
+            Self::BesideIdentity(_) => {
+                "leave it out, or write it for a further role: a profile of its own, with `source_profile` naming this one"
+            }
+            Self::SourceWithoutRole | Self::OptionWithoutRole(_) | Self::IdentityWithoutRole(_) => {
                 "write `role_arn = arn:aws:iam::ACCOUNT:role/NAME` beside it"
             }
             Self::NoCredentials => {
@@ -104,7 +108,10 @@ impl Problem {
             Self::PartitionMismatch { .. } => "write a region of the partition that the role is in",
             Self::CaBundleNeeded(_) => "write `ca_bundle = PATH` of the partition's certificate authorities",
             Self::NoRegion => "write `region = NAME` in the profile, or set `AWS_REGION`",
-            Self::CustomEndpointWith(_) => "leave one of them out",
+            Self::CustomEndpointWith(_) | Self::FileAndCommandLine | Self::Both(..) => {
+                "leave one of them out"
+            }
+            Self::HandedDown(_) => "leave it out here, or do not set it before",
             Self::UnknownAccount { .. } => {
                 "write a name from that file, or the number that `id` prints for an account from elsewhere"
             }

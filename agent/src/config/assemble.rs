@@ -15,6 +15,7 @@ use super::partition::Partition;
 use super::problem::Problem;
 use super::profile::{refuse_later, resolve_chain};
 use super::rotate;
+use super::session::{Surroundings, add_options};
 use super::settings;
 use super::values::{Setting, is_true};
 use crate::environment::Environment;
@@ -30,6 +31,8 @@ pub(crate) struct Assembly<'a> {
     /// `--region`, which beats the environment.
     pub(crate) region: Option<&'a str>,
     pub(crate) accounts: Accounts<'a>,
+    /// Whether files that others can change are refused.
+    pub(crate) is_root: bool,
 }
 
 impl Assembly<'_> {
@@ -40,7 +43,9 @@ impl Assembly<'_> {
     /// The first thing that keeps this profile from being refreshed.
     pub(crate) fn profile(&self, section: &Section) -> Result<Profile, ConfigError> {
         refuse_later(section, |key| key.reach == Reach::Selected)?;
-        let chain = resolve_chain(self.document, section, self.environment)?;
+        let mut chain = resolve_chain(self.document, section, self.environment)?;
+        let surroundings = Surroundings { environment: self.environment, is_root: self.is_root };
+        add_options(self.document, &mut chain, surroundings)?;
         let region = self.region(section)?;
         let sts = StsSettings {
             endpoint: resolve_rule(self.document, section, self.environment)?,

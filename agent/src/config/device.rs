@@ -126,7 +126,8 @@ fn roles_anywhere(
         ));
     }
     let session_name = Setting::of_profile(profile, "rolekeeper_roles_anywhere_session_name");
-    if let Some(setting) = session_name.as_ref().filter(|setting| !is_text(setting.value, 64, b"_+=,.@-")) {
+    if let Some(setting) = session_name.as_ref().filter(|setting| !is_text(setting.value, 2, 64, b"_+=,.@-"))
+    {
         return Err(setting.error(
             "not 2 to 64 letters, digits and `_+=,.@-`",
             "write a name of those characters, or leave it out",

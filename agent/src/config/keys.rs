@@ -30,8 +30,6 @@ pub(crate) enum State {
     Built,
     /// Refuses it by name; never taken for "no credentials".
     Later,
-    /// Refuses it by name, because it needs somebody at a terminal.
-    NeedsTerminal,
 }
 
 /// One row: a name, or one value of a key.
@@ -63,13 +61,13 @@ pub(crate) const KEYS: &[Key] = &[
     key("rolekeeper_on_rotate_timeout_seconds", Reach::Selected, State::Built),
     key("rolekeeper_write_mode", Reach::Selected, State::Built),
     key("rolekeeper_sts_fallback_regions", Reach::Selected, State::Built),
-    key("mfa_serial", Reach::Hop, State::NeedsTerminal),
-    key("rolekeeper_policy", Reach::Hop, State::Later),
-    key("rolekeeper_policy_file", Reach::Hop, State::Later),
-    key("rolekeeper_policy_arns", Reach::Hop, State::Later),
-    key("rolekeeper_tags", Reach::Hop, State::Later),
-    key("rolekeeper_transitive_tags", Reach::Hop, State::Later),
-    key("rolekeeper_source_identity", Reach::Hop, State::Later),
+    key("mfa_serial", Reach::Hop, State::Built),
+    key("rolekeeper_policy", Reach::Hop, State::Built),
+    key("rolekeeper_policy_file", Reach::Hop, State::Built),
+    key("rolekeeper_policy_arns", Reach::Hop, State::Built),
+    key("rolekeeper_tags", Reach::Hop, State::Built),
+    key("rolekeeper_transitive_tags", Reach::Hop, State::Built),
+    key("rolekeeper_source_identity", Reach::Hop, State::Built),
     key("role_arn", Reach::Hop, State::Built),
     key("source_profile", Reach::Hop, State::Built),
     key("role_session_name", Reach::Hop, State::Built),

@@ -3,13 +3,13 @@
 
 use super::document::Section;
 use super::error::ConfigError;
-use super::model::Role;
+use super::model::{Role, SessionPolicies};
 use super::partition::Partition;
 use super::values::Setting;
 
 const WRITE_ARN: &str = "write `role_arn = arn:aws:iam::ACCOUNT:role/NAME`";
 
-/// The hop that `profile`, which has a `role_arn`, describes.
+/// The hop that `profile`, which has a `role_arn`, describes, without the options of its session.
 ///
 /// # Errors
 ///
@@ -25,7 +25,7 @@ pub(crate) fn checked_role(profile: &Section) -> Result<Role, ConfigError> {
     };
     let role_session_name = find("role_session_name");
     if let Some(setting) = &role_session_name
-        && !is_text(setting.value, 64, b"_+=,.@-")
+        && !is_text(setting.value, 2, 64, b"_+=,.@-")
     {
         return Err(setting.error(
             "not 2 to 64 letters, digits and `_+=,.@-`",
@@ -34,7 +34,7 @@ pub(crate) fn checked_role(profile: &Section) -> Result<Role, ConfigError> {
     }
     let external_id = find("external_id");
     if let Some(setting) = &external_id
-        && !is_text(setting.value, 1224, b"_+=,.@:/-")
+        && !is_text(setting.value, 2, 1224, b"_+=,.@:/-")
     {
         return Err(setting.error(
             "not 2 to 1224 letters, digits and `_+=,.@:/-`",
@@ -51,12 +51,26 @@ pub(crate) fn checked_role(profile: &Section) -> Result<Role, ConfigError> {
             )
         })
         .transpose()?;
+    let mfa_serial = find("mfa_serial");
+    if let Some(setting) = &mfa_serial
+        && !is_text(setting.value, 9, 256, b"_+=/:,.@-")
+    {
+        return Err(setting.error(
+            "not 9 to 256 letters, digits and `_+=/:,.@-`",
+            "write the ARN of the device, `arn:aws:iam::ACCOUNT:mfa/NAME`, or its serial number",
+        ));
+    }
     Ok(Role {
         profile: profile.name.clone(),
         role_arn,
         role_session_name: role_session_name.map(|setting| setting.value.to_owned()),
         external_id: external_id.map(|setting| setting.value.to_owned()),
         duration_seconds,
+        mfa_serial: mfa_serial.map(|setting| setting.value.to_owned()),
+        policies: SessionPolicies::default(),
+        tags: Vec::new(),
+        transitive_tags: Vec::new(),
+        source_identity: None,
     })
 }
 
@@ -88,8 +102,8 @@ pub(crate) fn partition_of(role_arn: &str) -> Option<&'static Partition> {
     role_arn.split(':').nth(1).and_then(Partition::named)
 }
 
-pub(crate) fn is_text(text: &str, longest: usize, others: &[u8]) -> bool {
-    (2..=longest).contains(&text.len())
+pub(crate) fn is_text(text: &str, shortest: usize, longest: usize, others: &[u8]) -> bool {
+    (shortest..=longest).contains(&text.len())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || others.contains(&byte))
 }
 

@@ -142,9 +142,24 @@ pub(crate) fn read_input(place: &Path) -> Result<Zeroizing<String>, ConfigError>
 
 /// The text of `place`; `None` where there is no such file.
 fn read(place: &Path, is_root: bool) -> Result<Option<Text>, ConfigError> {
+    read_for(place, is_root, None)
+}
+
+/// The text of a file that `profile` names, or of a whole configuration; `None` where there is no such file.
+///
+/// # Errors
+///
+/// When it cannot be read, or, by root, believed.
+pub(crate) fn read_for(
+    place: &Path,
+    is_root: bool,
+    profile: Option<&str>,
+) -> Result<Option<Text>, ConfigError> {
     let file: Arc<Path> = place.into();
-    let refuse =
-        |problem, line| Err(ConfigError::new(Location { line, ..Location::in_file(&file) }, problem));
+    let refuse = |problem, line| {
+        let profile = profile.map(str::to_owned);
+        Err(ConfigError::new(Location { line, profile, ..Location::in_file(&file) }, problem))
+    };
     let absent = |kind| matches!(kind, io::ErrorKind::NotFound | io::ErrorKind::NotADirectory);
     let trusted = if is_root && place != Path::new("/dev/null") {
         // Most hosts have no credentials file; the way to a file that is not there need not be walked.

@@ -25,6 +25,7 @@ pub mod problem;
 mod profile;
 pub(crate) mod read;
 mod rotate;
+mod session;
 mod settings;
 pub mod trust;
 pub(crate) mod url;
@@ -88,7 +89,7 @@ pub struct Config {
     /// What works, but probably not as its author expects.
     pub warnings: Vec<Warning>,
     file: Option<Arc<Path>>,
-    document: Document,
+    document: Arc<Document>,
     environment: Environment,
     options: LoadOptions,
     managed: Vec<ManagedProfile>,
@@ -133,7 +134,7 @@ impl Config {
             settings,
             warnings,
             file,
-            document,
+            document: Arc::new(document),
             environment: environment.clone(),
             options: options.clone(),
             managed: Vec::new(),
@@ -152,6 +153,26 @@ impl Config {
     #[must_use]
     pub fn profiles(&self) -> &[ManagedProfile] {
         &self.managed
+    }
+
+    /// The same configuration, with the files that its profiles name read again; `None` where they name none.
+    #[must_use]
+    pub fn read_again(&self) -> Option<Self> {
+        let names_file = |section: &Section| section.text("rolekeeper_policy_file").is_some();
+        if !self.document.profiles.iter().any(names_file) {
+            return None;
+        }
+        let mut config = Self {
+            settings: self.settings.clone(),
+            warnings: Vec::new(),
+            file: self.file.clone(),
+            document: Arc::clone(&self.document),
+            environment: self.environment.clone(),
+            options: self.options.clone(),
+            managed: Vec::new(),
+        };
+        config.assemble_managed();
+        Some(config)
     }
 
     /// The managed profiles called `names`, in that order and each once; all where `names` is empty.
@@ -209,6 +230,7 @@ impl Config {
             environment: &self.environment,
             region: self.options.command_line.as_ref().and_then(|given| given.region.as_deref()),
             accounts: Accounts { passwd: &self.options.passwd, group: &self.options.group },
+            is_root: self.options.is_root,
         }
     }
 

@@ -219,6 +219,19 @@ impl BaseSource {
         }
     }
 
+    /// The same, to be completed.
+    pub(crate) fn first_role_mut(&mut self) -> Option<&mut Role> {
+        match self {
+            Self::WebIdentity { role, .. } | Self::Saml { role, .. } => Some(role),
+            Self::Ec2InstanceMetadata
+            | Self::StaticKeys { .. }
+            | Self::EcsContainer(_)
+            | Self::Iot(_)
+            | Self::RolesAnywhere(_)
+            | Self::Process(_) => None,
+        }
+    }
+
     /// Whether the chain starts at the instance metadata service, which then is asked for what else it knows.
     #[must_use]
     pub fn is_instance(&self) -> bool {
@@ -239,6 +252,25 @@ pub struct Role {
     pub external_id: Option<String>,
     /// `duration_seconds`, 900 to 43200; `None` means 3600.
     pub duration_seconds: Option<u32>,
+    /// `mfa_serial`: the device whose code somebody has to type.
+    pub mfa_serial: Option<String>,
+    /// What narrows the session.
+    pub policies: SessionPolicies,
+    /// `rolekeeper_tags`: keys and values, in the order of the file.
+    pub tags: Vec<(String, String)>,
+    /// `rolekeeper_transitive_tags`: those keys of `tags` that the sessions after this one inherit.
+    pub transitive_tags: Vec<String>,
+    /// `rolekeeper_source_identity`.
+    pub source_identity: Option<String>,
+}
+
+/// Session policies: what they do not allow, the session may not do, whatever its role may.
+#[derive(Clone, Debug, Default)]
+pub struct SessionPolicies {
+    /// `rolekeeper_policy`, or the content of `rolekeeper_policy_file` when the configuration was read.
+    pub inline: Option<String>,
+    /// `rolekeeper_policy_arns`: managed policies of the role's account, or of AWS.
+    pub arns: Vec<String>,
 }
 
 /// How STS is reached.

@@ -103,8 +103,12 @@ pub enum Problem {
     NotBuilt(String),
     /// A base source that this version recognises and cannot start from.
     SourceNotBuilt(String),
-    /// `mfa_serial`.
-    NeedsTerminal(String),
+    /// Two keys of which only one can be meant.
+    Both(&'static str, &'static str),
+    /// Session policies of so many characters.
+    LongPolicies(usize),
+    /// A later hop sets what an earlier one hands down for good.
+    HandedDown(&'static str),
     /// No profile of that name.
     NoSuchProfile {
         /// The name that is most like it.
@@ -132,6 +136,10 @@ pub enum Problem {
     RoleWithoutSource,
     /// `source_profile` and `credential_source` together.
     TwoSources,
+    /// A key for the session of a role, in a profile that has none.
+    OptionWithoutRole(String),
+    /// A key of the calls that are signed, in a profile whose role takes the word of an identity provider.
+    BesideIdentity(String),
     /// A key of a source that needs it is not there.
     MissingKey(&'static str),
     /// A key of another source, or of a role, in a profile that starts with a certificate.
@@ -181,6 +189,22 @@ impl Problem {
     /// The error underneath.
     pub(crate) fn cause(&self) -> Option<&(dyn Error + 'static)> {
         if let Self::Unreadable(cause) = self { Some(cause) } else { None }
+    }
+
+    /// Whether it is about a file that a profile names and that is read for every refresh: it may be mended while the
+    /// configuration stays as it is.
+    pub(crate) fn is_of_named_file(&self) -> bool {
+        matches!(
+            self,
+            Self::Missing
+                | Self::Unreadable(_)
+                | Self::NotAFile(_)
+                | Self::TooLarge(_)
+                | Self::NotUtf8
+                | Self::Untrusted(_)
+                | Self::LongPolicies(_)
+                | Self::Value { key: "rolekeeper_policy_file", .. }
+        )
     }
 }
 
@@ -239,8 +263,12 @@ impl fmt::Display for Problem {
             Self::NotBuilt(what) | Self::SourceNotBuilt(what) => {
                 write!(f, "`{what}` is not supported by this version")
             }
-            Self::NeedsTerminal(what) => {
-                write!(f, "`{what}` needs a terminal; not supported by this version")
+            Self::Both(one, other) => write!(f, "both `{one}` and `{other}` are given"),
+            Self::LongPolicies(length) => {
+                write!(f, "the session policies have {length} characters, more than the 2048 that STS takes")
+            }
+            Self::HandedDown(what) => {
+                write!(f, "{what} that an earlier role of the chain hands down cannot be changed")
             }
             Self::NoSuchProfile { .. } => f.write_str("no such profile"),
             Self::NotManaged { .. } => f.write_str("the profile is not managed"),
@@ -251,7 +279,11 @@ impl fmt::Display for Problem {
             Self::RoleWithoutSource => {
                 f.write_str("`role_arn` without `source_profile` or `credential_source`")
             }
-            Self::TwoSources => f.write_str("both `source_profile` and `credential_source` are given"),
+            Self::TwoSources => Self::Both("source_profile", "credential_source").fmt(f),
+            Self::OptionWithoutRole(key) => write!(f, "`{key}` without `role_arn`"),
+            Self::BesideIdentity(key) => {
+                write!(f, "`{key}` cannot be asked for with an identity token or a SAML response")
+            }
             Self::MissingKey(key) => write!(f, "`{key}` is missing"),
             Self::BesideCertificate(key) => {
                 write!(f, "`{key}` stands in a profile whose credentials come from a certificate")

@@ -5,7 +5,7 @@ use super::base::{base_source, credential_source, own_base, starts_here, static_
 use super::device::is_device;
 use super::document::{Document, Section};
 use super::error::ConfigError;
-use super::keys::{KEYS, Key, Reach, State};
+use super::keys::{KEYS, Key, PREFIX, Reach, State};
 use super::limits::checked_role;
 use super::model::{BaseSource, Role, RoleChain};
 use super::problem::Problem;
@@ -37,6 +37,7 @@ pub(crate) fn resolve_chain(
     let mut profile = selected;
     let base = loop {
         refuse_lines(profile, visited.len() == 1)?;
+        refuse_options_without_role(profile)?;
         if visited.len() > 1
             && !is_device(profile)
             && let Some(keys) = static_keys(profile)?
@@ -94,9 +95,7 @@ fn source<'p>(profile: &'p Section, environment: &Environment) -> Result<Source<
 pub(crate) fn refuse_later(profile: &Section, concerns: impl Fn(&Key) -> bool) -> Result<(), ConfigError> {
     for key in KEYS.iter().filter(|key| key.state != State::Built && concerns(key)) {
         if let Some(name) = profile.entries.keys().find(|name| key.matches(name)) {
-            let problem = if key.state == State::NeedsTerminal {
-                Problem::NeedsTerminal(name.clone())
-            } else if key.reach == Reach::Base {
+            let problem = if key.reach == Reach::Base {
                 Problem::SourceNotBuilt(name.clone())
             } else {
                 Problem::NotBuilt(name.clone())
@@ -107,12 +106,29 @@ pub(crate) fn refuse_later(profile: &Section, concerns: impl Fn(&Key) -> bool) -
     Ok(())
 }
 
+/// Refuses what narrows or marks a role's session where there is no role: whoever wrote it relies on it.
+fn refuse_options_without_role(profile: &Section) -> Result<(), ConfigError> {
+    let is_option = |name: &&String| {
+        KEYS.iter().any(|key| key.reach == Reach::Hop && key.name.starts_with(PREFIX) && key.matches(name))
+    };
+    match profile.entries.keys().find(is_option) {
+        Some(name) if profile.text("role_arn").is_none() => {
+            Err(profile.error(name, Problem::OptionWithoutRole(name.clone())))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Refuses a value of several lines in the keys that matter here: those of a selected profile, or of one it starts from.
 fn refuse_lines(profile: &Section, selected: bool) -> Result<(), ConfigError> {
     let concerns =
         |key: &Key| key.state == State::Built && (selected || matches!(key.reach, Reach::Hop | Reach::Base));
     for (name, entry) in &profile.entries {
-        if entry.value.contains('\n') && KEYS.iter().any(|key| concerns(key) && key.matches(name)) {
+        // A policy is easier to read on several lines, and means the same.
+        if entry.value.contains('\n')
+            && name != "rolekeeper_policy"
+            && KEYS.iter().any(|key| concerns(key) && key.matches(name))
+        {
             return Err(profile.error(name, Problem::SeveralLines(name.clone())));
         }
     }

@@ -16,7 +16,7 @@ use crate::output::OutputError;
 use crate::refresh::{Facts, Keeper, Report, Reuse, Selected, Served};
 use crate::schedule::{Known, Now};
 use crate::timestamp::between;
-use crate::transport::HttpTransport;
+use crate::transport::{HttpTransport, ProxyRules};
 
 /// What all work needs, owned.
 #[derive(Clone, Debug)]
@@ -28,6 +28,7 @@ pub(super) struct Scene {
     /// What is known of the true time.
     pub(super) anchor: Option<Anchor>,
     pub(super) corrects_clock: bool,
+    pub(super) proxies: ProxyRules,
 }
 
 /// What came of a batch, and what is known of the true time after it.
@@ -49,7 +50,7 @@ pub(super) struct Start {
 impl Scene {
     /// The transport lives as long as the work: afterwards no connection is open.
     pub(super) fn with_host<T>(&self, work: impl FnOnce(&Host<'_>) -> T) -> T {
-        let transport = HttpTransport::new(self.clock);
+        let transport = HttpTransport::new(self.clock, self.proxies.clone());
         let host = Host::new(self.clock, &transport, self.seed).correcting(self.corrects_clock);
         host.adopt(self.anchor.clone());
         work(&host)
@@ -59,9 +60,10 @@ impl Scene {
     pub(super) fn refresh(&self, profiles: &[(String, Reuse)]) -> Result {
         let selected: Vec<Selected<'_>> =
             profiles.iter().map(|(name, reuse)| Selected { name, reuse: *reuse }).collect();
+        let read_again = self.config.read_again();
+        let config = read_again.as_ref().unwrap_or(&self.config);
         self.with_host(|host| {
-            let report =
-                Keeper::open(host, &self.config, &self.facts).and_then(|keeper| keeper.refresh(&selected));
+            let report = Keeper::open(host, config, &self.facts).and_then(|keeper| keeper.refresh(&selected));
             (report, host.anchor())
         })
     }

@@ -33,6 +33,7 @@ use crate::environment::Environment;
 use crate::error::Error;
 use crate::refresh::{Facts, Outcome, Reuse, Standing};
 use crate::schedule::{Carried, Known, Outcome as Verdict, Plan, ProfileIndex, Step};
+use crate::transport::ProxyRules;
 
 /// How long the predecessor of this daemon may take to end.
 const PREDECESSOR: Duration = Duration::from_secs(5);
@@ -59,7 +60,8 @@ pub(crate) fn run(
     let outside = Outside { signals, notifier: Notifier::new(environment) };
     let (config, facts) = load()?;
     let corrects_clock = environment.corrects_clock();
-    let scene = Scene { config: Arc::new(config), facts, clock, seed, anchor: None, corrects_clock };
+    let proxies = ProxyRules::of(environment);
+    let scene = Scene { config: Arc::new(config), facts, clock, seed, anchor: None, corrects_clock, proxies };
     if let Some(mut daemon) = Daemon::start(scene, &outside)? {
         let (kept, place) = (daemon.generations.len(), daemon.scene.facts.output_dir.display());
         info!("keeping {kept} profiles in `{place}`");

@@ -195,7 +195,10 @@ impl EndpointError {
         match &self.problem {
             Problem::Unsigned(_) => Disposition::Broken,
             Problem::Unreachable(
-                TransportError::BadUrl(_) | TransportError::CaBundle { .. } | TransportError::Forbidden,
+                TransportError::BadUrl(_)
+                | TransportError::CaBundle { .. }
+                | TransportError::BadProxy { .. }
+                | TransportError::Forbidden,
             ) => Disposition::Misconfigured,
             // What the endpoint has decided somebody may mend there.
             Problem::Status { .. } if !self.problem.may_pass() => Disposition::Refused,

@@ -127,7 +127,8 @@ impl<'a> Sources<'a> {
             .clone()
             .unwrap_or_else(|| default_session_name(None, &host_name.to_string_lossy()));
         // No chain begins before this role, so there is no hour to be held to.
-        let wanted = Wanted { role, session_name: &session_name, proof, known_reduced: &[] };
+        let wanted =
+            Wanted { role, session_name: &session_name, proof, token_code: None, known_reduced: &[] };
         let hop = self
             .hops
             .assume(self.host(profile), profile, &wanted, region)

@@ -5,7 +5,7 @@ use std::fmt;
 
 use crate::config::endpoint::InvalidRegion;
 use crate::disposition::Disposition;
-use crate::transport::TransportError;
+use crate::transport::{ProxyProblem, TransportError};
 
 /// An error that STS itself reported.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -148,7 +148,9 @@ impl StsError {
             Self::Endpoint(_) | Self::NoRegion => Disposition::Misconfigured,
             Self::Signing(_) => Disposition::Broken,
             Self::Unreachable {
-                cause: TransportError::BadUrl(_) | TransportError::CaBundle { .. }, ..
+                cause:
+                    TransportError::BadUrl(_) | TransportError::CaBundle { .. } | TransportError::BadProxy { .. },
+                ..
             } => Disposition::Misconfigured,
             Self::Unreachable { .. } | Self::StillSilent { .. } | Self::BadReply { .. } => Disposition::Retry,
             Self::Service { action, error, .. } => match error.class() {
@@ -189,6 +191,13 @@ impl StsError {
             Self::Unreachable { cause: TransportError::Tls(_), .. } => {
                 Some("check ca_bundle, and whether a proxy inspects TLS".to_owned())
             }
+            Self::Unreachable { cause: TransportError::BadProxy { .. }, .. } => Some(
+                "write `http://HOST:PORT` or `http://USER:PASSWORD@HOST:PORT`, in user and password `%XX` for every sign"
+                    .to_owned(),
+            ),
+            Self::Unreachable { cause: TransportError::Proxy { problem, .. }, endpoint } => {
+                Some(proxy_advice(problem, endpoint))
+            }
             Self::Unreachable { cause: TransportError::UnknownHost(_), endpoint } => Some(format!(
                 "check the region and the name servers of this host; nothing resolves `{endpoint}`"
             )),
@@ -214,6 +223,18 @@ fn permanent_disposition(action: &str, error: &ServiceError) -> Disposition {
     }
 }
 
+fn proxy_advice(problem: &ProxyProblem, endpoint: &str) -> String {
+    match problem {
+        ProxyProblem::Refused(407) => {
+            "write `http://USER:PASSWORD@HOST:PORT` into HTTPS_PROXY, in user and password `%XX` for every sign".to_owned()
+        }
+        ProxyProblem::Refused(_) => format!("the proxy has to allow CONNECT to `{endpoint}`"),
+        ProxyProblem::Unreachable(_) | ProxyProblem::Silent | ProxyProblem::NotHttp => {
+            "check HTTPS_PROXY, and write hosts that need no proxy into NO_PROXY".to_owned()
+        }
+    }
+}
+
 /// Whether the action takes the word of an identity provider instead of a signature.
 fn is_federated(action: &str) -> bool {
     action != "AssumeRole" && action.starts_with("AssumeRole")
@@ -235,6 +256,15 @@ fn service_advice(action: &str, error: &ServiceError, endpoint: &str) -> Option<
             format!(
                 "STS is not activated in the region of `{endpoint}`: activate it in the account, or set another region"
             )
+        }
+        (_, ErrorClass::Denied)
+            if error
+                .message
+                .as_deref()
+                .is_some_and(|text| text.contains("MultiFactorAuthentication failed")) =>
+        {
+            "type the code that the device of mfa_serial shows; each counts once, so wait for the next one"
+                .to_owned()
         }
         (_, ErrorClass::Denied) => {
             "the caller needs a policy that allows sts:AssumeRole on the role, and the \

@@ -10,7 +10,7 @@ use time::OffsetDateTime;
 use super::{AssumeRole, AssumedRole, ErrorClass, Proof, Sts, StsError, somewhere};
 use crate::config::model::{Profile, Role};
 use crate::config::partition::Partition;
-use crate::credentials::IssuedCredentials;
+use crate::credentials::{IssuedCredentials, Secret};
 use crate::host::Host;
 use crate::output::state::ReducedDuration;
 
@@ -39,6 +39,8 @@ pub struct Wanted<'a> {
     pub session_name: &'a str,
     /// Why STS should grant it.
     pub proof: Proof<'a>,
+    /// The code of the role's MFA device.
+    pub token_code: Option<&'a Secret>,
     /// The durations that STS is known not to grant.
     pub known_reduced: &'a [ReducedDuration],
 }
@@ -98,20 +100,14 @@ fn sts_region<'r>(profile: &Profile, role: &Role, region: Option<&'r str>) -> Re
 }
 
 fn assume(sts: &Sts<'_>, wanted: &Wanted<'_>) -> Result<(AssumedRole, Option<ReducedDuration>), StsError> {
-    let Wanted { role, session_name: role_session_name, proof, known_reduced } = *wanted;
+    let Wanted { role, session_name: role_session_name, proof, token_code, known_reduced } = *wanted;
     let configured = role.duration_seconds.unwrap_or(ONE_HOUR);
     let known = known_reduced
         .iter()
         .find(|known| known.role_arn == role.role_arn && known.configured == configured)
         .cloned();
     let asked = known.as_ref().map_or(configured, |known| known.effective);
-    let call = |duration_seconds| AssumeRole {
-        role_arn: &role.role_arn,
-        role_session_name,
-        duration_seconds,
-        external_id: role.external_id.as_deref(),
-        proof,
-    };
+    let call = |duration_seconds| AssumeRole { role, role_session_name, duration_seconds, proof, token_code };
     match sts.assume_role(&call(asked)) {
         Ok(assumed) => Ok((assumed, known)),
         Err(StsError::Service { error, .. })

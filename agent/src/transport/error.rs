@@ -51,6 +51,20 @@ pub enum TransportError {
     Protocol(String),
     /// The URL cannot be used.
     BadUrl(String),
+    /// The proxy does not lead on.
+    Proxy {
+        /// Its host and port.
+        proxy: String,
+        /// Why.
+        problem: ProxyProblem,
+    },
+    /// The environment names no usable proxy. The value is left out, because passwords stand there.
+    BadProxy {
+        /// The variable.
+        variable: &'static str,
+        /// The end of the sentence "`variable` ...".
+        complaint: &'static str,
+    },
     /// The file of CA certificates cannot be used.
     CaBundle {
         /// The file.
@@ -58,6 +72,19 @@ pub enum TransportError {
         /// What is wrong with it.
         problem: CaBundleProblem,
     },
+}
+
+/// Why a proxy does not lead on.
+#[derive(Debug)]
+pub enum ProxyProblem {
+    /// It cannot be reached, or hung up.
+    Unreachable(Box<TransportError>),
+    /// It did not answer in time.
+    Silent,
+    /// It answered with this status.
+    Refused(u16),
+    /// What it answered is not HTTP.
+    NotHttp,
 }
 
 /// What is wrong with a file of CA certificates.
@@ -81,7 +108,13 @@ impl TransportError {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Timeout(_) | Self::UnknownHost(_) | Self::Refused | Self::Io(_) | Self::Protocol(_) => true,
-            Self::Tls(_)
+            Self::Proxy { problem, .. } => match problem {
+                ProxyProblem::Unreachable(cause) => cause.is_transient(),
+                ProxyProblem::Refused(status) => *status >= 500 || *status == 429,
+                ProxyProblem::Silent | ProxyProblem::NotHttp => true,
+            },
+            Self::BadProxy { .. }
+            | Self::Tls(_)
             | Self::WrongClock { .. }
             | Self::TooLarge(_)
             | Self::BadUrl(_)
@@ -118,6 +151,17 @@ impl fmt::Display for TransportError {
             Self::TooLarge(bound) => write!(f, "the reply is longer than {bound} bytes"),
             Self::Protocol(reason) => write!(f, "the reply is not valid HTTP: {reason}"),
             Self::BadUrl(url) => write!(f, "`{url}` is not a usable URL"),
+            Self::Proxy { proxy, problem } => {
+                write!(f, "the proxy `{proxy}` ")?;
+                match problem {
+                    ProxyProblem::Unreachable(_) => f.write_str("cannot be reached"),
+                    ProxyProblem::Silent => f.write_str("does not answer"),
+                    ProxyProblem::Refused(407) => f.write_str("wants another user or password (status 407)"),
+                    ProxyProblem::Refused(status) => write!(f, "refuses to lead there (status {status})"),
+                    ProxyProblem::NotHttp => f.write_str("answers with what is not HTTP"),
+                }
+            }
+            Self::BadProxy { variable, complaint } => write!(f, "`{variable}` {complaint}"),
             Self::CaBundle { path, problem: CaBundleProblem::Unreadable(_) } => {
                 write!(f, "the CA bundle `{}` cannot be read", path.display())
             }
@@ -134,8 +178,11 @@ impl Error for TransportError {
             Self::UnknownHost(Some(cause)) | Self::Io(cause) => Some(cause),
             Self::Tls(cause) => Some(cause),
             Self::WrongClock { cause, .. } => Some(cause),
+            Self::Proxy { problem: ProxyProblem::Unreachable(cause), .. } => Some(cause),
             Self::CaBundle { problem: CaBundleProblem::Unreadable(cause), .. } => Some(cause),
-            Self::Timeout(_)
+            Self::Proxy { .. }
+            | Self::BadProxy { .. }
+            | Self::Timeout(_)
             | Self::UnknownHost(None)
             | Self::Refused
             | Self::Forbidden

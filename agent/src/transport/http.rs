@@ -14,6 +14,7 @@ use ureq::{Agent, Timeout};
 use zeroize::Zeroizing;
 
 use super::error::{Phase, TransportError};
+use super::proxy::{Proxy, ProxyFailed, ProxyRules, Route};
 use super::resolver::{CachingResolver, Forbidden, LookupFailed};
 use super::tcp::TcpConnector;
 use super::tls::{TlsConnector, client_config};
@@ -27,7 +28,7 @@ const BUFFER: usize = 8 * 1024;
 /// All headers of a reply together. Below [`BUFFER`], because ureq takes a head that fills its buffer for a connection
 /// that has ended.
 const MAX_HEADERS: usize = 7 * 1024;
-const USER_AGENT: &str = concat!("rolekeeper/", env!("CARGO_PKG_VERSION"));
+pub(super) const USER_AGENT: &str = concat!("rolekeeper/", env!("CARGO_PKG_VERSION"));
 
 /// HTTP/1.1 over kept-alive connections. Dropping it closes them.
 #[derive(Debug)]
@@ -35,45 +36,56 @@ pub struct HttpTransport<'a> {
     clock: &'a dyn Clock,
     imds: OnceLock<Agent>,
     container: OnceLock<Agent>,
-    sts: Mutex<HashMap<Option<PathBuf>, Agent>>,
+    sts: Mutex<HashMap<StsKey, Agent>>,
     times: Arc<Times>,
+    proxies: ProxyRules,
 }
 
+/// The CA bundle, and whether a proxy is on the way.
+type StsKey = (Option<PathBuf>, bool);
+
 impl<'a> HttpTransport<'a> {
-    /// A transport without connections; each client is made when it is first used.
+    /// A transport without connections; each client is made when it is first used. `proxies` are those towards AWS.
     #[must_use]
-    pub fn new(clock: &'a dyn Clock) -> Self {
+    pub fn new(clock: &'a dyn Clock, proxies: ProxyRules) -> Self {
         Self {
             clock,
             imds: OnceLock::new(),
             container: OnceLock::new(),
             sts: Mutex::new(HashMap::new()),
             times: Arc::default(),
+            proxies,
         }
     }
 
-    fn agent(&self, channel: Channel<'_>, is_https: bool) -> Result<Agent, TransportError> {
+    fn agent(&self, channel: Channel<'_>, uri: &Uri) -> Result<Agent, TransportError> {
         let plain = |agent: &OnceLock<Agent>, resolver| {
             Ok(agent.get_or_init(|| Agent::with_parts(settings(), TcpConnector, resolver)).clone())
         };
         match channel {
             Channel::Imds => plain(&self.imds, CachingResolver::default()),
-            Channel::Container { .. } if !is_https => {
+            Channel::Container { .. } if uri.scheme_str() != Some("https") => {
                 plain(&self.container, CachingResolver::permitting(is_container_address))
             }
-            Channel::Container { ca_bundle } => self.sts_agent(ca_bundle),
-            Channel::Sts { ca_bundle } => self.sts_agent(ca_bundle),
-            Channel::Mutual { ca_bundle, identity } => tls_agent(ca_bundle, Some(identity), &self.times),
+            Channel::Container { ca_bundle } => self.sts_agent(ca_bundle, None),
+            Channel::Sts { ca_bundle } => self.sts_agent(ca_bundle, self.proxies.towards(uri)?),
+            Channel::Mutual { ca_bundle, identity } => {
+                tls_agent(ca_bundle, Some(identity), self.proxies.towards(uri)?, &self.times)
+            }
         }
     }
 
-    fn sts_agent(&self, ca_bundle: Option<&Path>) -> Result<Agent, TransportError> {
+    fn sts_agent(
+        &self,
+        ca_bundle: Option<&Path>,
+        proxy: Option<Arc<Proxy>>,
+    ) -> Result<Agent, TransportError> {
         let mut agents = self.sts.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = ca_bundle.map(Path::to_owned);
+        let key = (ca_bundle.map(Path::to_owned), proxy.is_some());
         if let Some(agent) = agents.get(&key) {
             return Ok(agent.clone());
         }
-        let agent = tls_agent(ca_bundle, None, &self.times)?;
+        let agent = tls_agent(ca_bundle, None, proxy, &self.times)?;
         agents.insert(key, agent.clone());
         Ok(agent)
     }
@@ -99,16 +111,17 @@ fn settings() -> ureq::config::Config {
 fn tls_agent(
     ca_bundle: Option<&Path>,
     identity: Option<&X509Identity>,
+    proxy: Option<Arc<Proxy>>,
     times: &Arc<Times>,
 ) -> Result<Agent, TransportError> {
-    let connector = TcpConnector.chain(TlsConnector(client_config(ca_bundle, identity, times)?));
-    Ok(Agent::with_parts(settings(), connector, CachingResolver::default()))
+    let connector = Route(proxy.clone()).chain(TlsConnector(client_config(ca_bundle, identity, times)?));
+    Ok(Agent::with_parts(settings(), connector, CachingResolver::towards(proxy)))
 }
 
 impl Transport for HttpTransport<'_> {
     fn send(&self, request: &Request<'_>) -> Result<Response, TransportError> {
         let uri: Uri = request.url.parse().map_err(|_| TransportError::BadUrl(request.url.to_owned()))?;
-        let agent = self.agent(request.channel, uri.scheme_str() == Some("https"))?;
+        let agent = self.agent(request.channel, &uri)?;
         let sent = self.clock.now();
         self.times.set(sent, request.told_time);
         let started = self.clock.uptime();
@@ -169,7 +182,7 @@ fn read_body(body: ureq::Body) -> Result<Zeroizing<Vec<u8>>, TransportError> {
 }
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "whatever else ureq may say, the exchange has failed")]
-fn transport_error(error: ureq::Error) -> TransportError {
+pub(super) fn transport_error(error: ureq::Error) -> TransportError {
     match error {
         ureq::Error::Timeout(Timeout::Resolve) => TransportError::Timeout(Phase::Resolve),
         ureq::Error::Timeout(Timeout::Connect) => TransportError::Timeout(Phase::Connect),
@@ -181,7 +194,10 @@ fn transport_error(error: ureq::Error) -> TransportError {
         ureq::Error::Other(cause) => match cause.downcast::<LookupFailed>() {
             Ok(lookup) => TransportError::UnknownHost(Some(lookup.0)),
             Err(cause) if cause.is::<Forbidden>() => TransportError::Forbidden,
-            Err(cause) => TransportError::Protocol(cause.to_string()),
+            Err(cause) => match cause.downcast::<ProxyFailed>() {
+                Ok(failed) => failed.0,
+                Err(cause) => TransportError::Protocol(cause.to_string()),
+            },
         },
         other => TransportError::Protocol(other.to_string()),
     }

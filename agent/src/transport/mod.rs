@@ -5,13 +5,15 @@ mod client_key;
 mod error;
 mod http;
 mod provider;
+mod proxy;
 mod resolver;
 mod tcp;
 mod tls;
 mod verify;
 
-pub use error::{CaBundleProblem, Phase, TransportError};
+pub use error::{CaBundleProblem, Phase, ProxyProblem, TransportError};
 pub use http::HttpTransport;
+pub use proxy::ProxyRules;
 
 use std::fmt::Debug;
 use std::net::{IpAddr, Ipv6Addr};
@@ -42,7 +44,8 @@ pub enum Channel<'a> {
         /// The PEM file of `ca_bundle`.
         ca_bundle: Option<&'a Path>,
     },
-    /// STS: TLS, verified against the embedded roots or, where given, only those of this PEM file.
+    /// STS: TLS, verified against the embedded roots or, where given, only those of this PEM file; through the proxy
+    /// that the environment names.
     Sts {
         /// The PEM file of `ca_bundle`.
         ca_bundle: Option<&'a Path>,

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -15,12 +15,16 @@ use ureq::http::Uri;
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::NextTimeout;
 
+use super::proxy::Proxy;
+
 /// ureq keeps this many addresses of a name.
 const MAX_ADDRESSES: usize = 16;
 
 /// A resolver that remembers what it has found.
 #[derive(Debug, Default)]
 pub(super) struct CachingResolver {
+    /// Looked up in place of the host of every request.
+    proxy: Option<Arc<Proxy>>,
     known: Mutex<HashMap<(String, u16), Vec<SocketAddr>>>,
     /// What every address of a host has to satisfy; nothing where all are permitted.
     permits: Option<fn(IpAddr) -> bool>,
@@ -41,10 +45,14 @@ impl Resolver for CachingResolver {
         _: &Config,
         timeout: NextTimeout,
     ) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        let uri = self.proxy.as_ref().map_or(uri, |proxy| &proxy.uri);
         let host = uri.host().ok_or_else(|| ureq::Error::BadUri(uri.to_string()))?;
         let default_port = if uri.scheme_str() == Some("http") { 80 } else { 443 };
         let port = uri.port_u16().unwrap_or(default_port);
-        let addresses = self.addresses(host, port, *timeout.after)?;
+        let addresses = self.addresses(host, port, *timeout.after).map_err(|cause| match &self.proxy {
+            Some(proxy) => proxy.unreachable(cause),
+            None => cause,
+        })?;
         if self.permits.is_some_and(|permits| !addresses.iter().all(|address| permits(address.ip()))) {
             return Err(ureq::Error::Other(Box::new(Forbidden)));
         }
@@ -57,6 +65,11 @@ impl Resolver for CachingResolver {
 }
 
 impl CachingResolver {
+    /// A resolver for a client that sends everything through `proxy`, which looks up the hosts of requests itself.
+    pub(super) fn towards(proxy: Option<Arc<Proxy>>) -> Self {
+        Self { proxy, ..Self::default() }
+    }
+
     fn addresses(&self, host: &str, port: u16, timeout: Duration) -> Result<Vec<SocketAddr>, ureq::Error> {
         let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
         if let Ok(literal) = bare.parse::<IpAddr>() {

@@ -36,7 +36,7 @@ const END: Duration = Duration::from_secs(1);
 
 /// A daemon of a test, which ends with it at the latest.
 #[derive(Debug)]
-struct Daemon {
+pub(crate) struct Daemon {
     child: Child,
     /// Whom signals go to; the child itself, or what it started.
     pid: Pid,
@@ -50,7 +50,7 @@ impl Daemon {
     }
 
     /// Starts `command` with its log in a file.
-    fn of(world: &World, command: &mut Command) -> Self {
+    pub(crate) fn of(world: &World, command: &mut Command) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let log = world.directory.join(format!("log-{}", NUMBER.fetch_add(1, Ordering::Relaxed)));
         let file = File::create(&log).unwrap();
@@ -60,7 +60,7 @@ impl Daemon {
     }
 
     /// Starts it and waits until the profile [`NAME`] is published.
-    fn publishing(world: &World) -> Self {
+    pub(crate) fn publishing(world: &World) -> Self {
         let daemon = Self::start(world);
         wait_until(SOON, "the first credentials", || has_published(world, NAME));
         daemon
@@ -71,7 +71,7 @@ impl Daemon {
     }
 
     #[track_caller]
-    fn wait_for_log(&self, text: &str) {
+    pub(crate) fn wait_for_log(&self, text: &str) {
         wait_until(SOON, &format!("`{text}` in the log"), || self.log().contains(text));
     }
 
@@ -121,7 +121,7 @@ impl Drop for Daemon {
 /// Waits until `condition` holds, which has to be within `limit`.
 #[track_caller]
 #[expect(clippy::disallowed_methods, reason = "a test waits for another process, which has its own clock")]
-fn wait_until(limit: Duration, what: &str, mut condition: impl FnMut() -> bool) {
+pub(crate) fn wait_until(limit: Duration, what: &str, mut condition: impl FnMut() -> bool) {
     let start = std::time::Instant::now();
     while !condition() {
         assert!(start.elapsed() < limit, "waited for {limit:?}: {what}");

@@ -4,7 +4,7 @@ use fake_aws::scenario::{EFGH, LONG, PRODUCTION, SHORT};
 use nix::sys::signal::Signal;
 
 use super::{Daemon, NAME, RELOADED, SOON, has_published, key, record, switching, wait_until};
-use crate::support::World;
+use crate::support::{INSTANCE_CROSS_ACCOUNT, World};
 
 /// The roles that were assumed, in order.
 fn assumed(world: &World) -> Vec<String> {
@@ -25,6 +25,21 @@ fn a_changed_profile_is_refreshed_and_an_unchanged_one_is_not_asked_for_again() 
     assert_eq!(assumed(&world), [SHORT]);
     assert_eq!(key(&world, "stays"), kept);
     daemon.stop(Signal::SIGTERM);
+}
+
+#[test]
+fn a_policy_file_that_has_changed_asks_for_another_session() {
+    let allow = |action: &str| {
+        format!("{{\"Statement\": {{\"Effect\": \"Allow\", \"Action\": \"{action}\", \"Resource\": \"*\"}}}}")
+    };
+    let world = World::new("");
+    let policy = world.write("policy.json", allow("s3:*"));
+    world.write("config", format!("{INSTANCE_CROSS_ACCOUNT}rolekeeper_policy_file = {}\n", policy.display()));
+    let daemon = Daemon::publishing(&world);
+    world.write("policy.json", allow("s3:GetObject"));
+    daemon.signal(Signal::SIGHUP);
+    wait_until(RELOADED, "a session under the new policy", || assumed(&world).len() == 2);
+    assert_eq!(world.assumptions()[1].parameter("Policy"), Some(allow("s3:GetObject").as_str()));
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! The security token service: what is retried and what is final, what is said, and how a wrong clock is told from a
 //! wrong key. Hostile answers are in `hostile`.
 
+mod endpoints;
 mod exchange;
+mod options;
 mod outage;
 mod refusals;
 mod retries;

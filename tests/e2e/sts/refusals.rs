@@ -110,11 +110,6 @@ fn what_is_not_supported_is_refused_by_name_and_stops_no_other_profile() {
     for (name, lines) in [
         ("sso_session", "sso_session = corp\nrolekeeper_publish = true\n"),
         ("login_session", "login_session = arn:aws:iam::111111111111:user/a\nrolekeeper_publish = true\n"),
-        (
-            "mfa_serial",
-            "role_arn = arn:aws:iam::222222222222:role/efgh\ncredential_source = Ec2InstanceMetadata\n\
-             mfa_serial = arn:aws:iam::111111111111:mfa/a\n",
-        ),
     ] {
         let world =
             World::new(&format!("[profile other]\nregion = us-east-1\n{lines}{INSTANCE_CROSS_ACCOUNT}"));

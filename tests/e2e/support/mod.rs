@@ -1,6 +1,7 @@
 //! One test's world: a directory of its own, a fake AWS of its own, and the real binary under an environment that
 //! holds only what the test names.
 
+pub(crate) mod proxy;
 pub(crate) mod wrong_clock;
 
 use std::ffi::OsStr;

@@ -57,6 +57,7 @@ pub(crate) fn answer(state: &mut State, request: &Request) -> Reply {
         "AccountId": account_of(&role),
     });
     state.directory.remember(KeyRecord {
+        tags: Vec::new(),
         keys,
         identity: Identity::Session { role_arn: role, role_id, name },
         expiration: Some(expiration),

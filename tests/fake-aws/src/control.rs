@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::fault::Fault;
-use crate::iam::{Identity, Keys, Permission, Role, Trust};
+use crate::iam::{Identity, Keys, Permission, Role, SessionTag, Trust};
 use crate::imds::{ExpirationForm, Refusal};
 use crate::record::Service;
 use crate::state::Shared;
@@ -235,6 +235,11 @@ impl Sts<'_> {
         crate::sts::assertion(&state.sts.issuer, role, provider, session_name, end)
     }
 
+    /// The codes that MFA devices show from now on, each of which counts once; without this, 123456 always counts.
+    pub fn mfa_codes(&self, codes: &[&str]) {
+        self.shared.lock().sts.mfa_codes = Some(codes.iter().map(|&code| code.to_owned()).collect());
+    }
+
     /// Whether `Credentials` comes before `AssumedRoleUser` in answers.
     pub fn credentials_first(&self, on: bool) {
         self.shared.lock().sts.credentials_first = on;
@@ -330,6 +335,23 @@ impl<'a> Iam<'a> {
         let record = state.directory.key(access_key_id)?;
         let Identity::Session { name, .. } = &record.identity else { return None };
         Some(Session { keys: record.keys.clone(), name: name.clone(), expiration: record.expiration? })
+    }
+
+    /// Adds a managed policy, for sessions that are narrowed by its ARN.
+    pub fn add_policy(&self, arn: &str, permissions: &[Permission]) {
+        self.shared.lock().directory.add_policy(arn, permissions);
+    }
+
+    /// The tags of the session with this access key, those included that it inherited.
+    #[must_use]
+    pub fn session_tags(&self, access_key_id: &str) -> Vec<SessionTag> {
+        self.shared.lock().directory.key(access_key_id).map(|record| record.tags.clone()).unwrap_or_default()
+    }
+
+    /// The source identity of the session with this access key.
+    #[must_use]
+    pub fn source_identity(&self, access_key_id: &str) -> Option<String> {
+        self.shared.lock().directory.key(access_key_id)?.source_identity.clone()
     }
 
     /// Makes an access key unknown, long-term or of a session.

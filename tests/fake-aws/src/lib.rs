@@ -48,7 +48,7 @@ pub use error::StartError;
 pub use fake::FakeAws;
 pub use fault::{Action, Fault};
 pub use http::Reply;
-pub use iam::{Effect, Keys, Permission, Role, Trust, TrustStatement};
+pub use iam::{Effect, Keys, Permission, Role, SessionTag, Trust, TrustStatement};
 pub use imds::{ExpirationForm, Refusal};
 pub use options::{Issuer, Options, Validity};
 pub use record::{Counts, Kind, Received, Service};

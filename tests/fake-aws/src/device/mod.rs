@@ -100,6 +100,7 @@ fn open(state: &mut State, role_arn: &str, name: &str, seconds: u32) -> (Value, 
     let identity = Identity::Session { role_arn: role_arn.to_owned(), role_id, name: name.to_owned() };
     let arn = identity.arn();
     state.directory.remember(KeyRecord {
+        tags: Vec::new(),
         keys,
         identity,
         expiration: Some(expiration),

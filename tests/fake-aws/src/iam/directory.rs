@@ -72,6 +72,26 @@ pub(crate) struct KeyRecord {
     pub(crate) session_policy: Option<Vec<Permission>>,
     /// Set once in a chain, and then part of every session after it.
     pub(crate) source_identity: Option<String>,
+    /// The tags of a session, those included that it inherited.
+    pub(crate) tags: Vec<SessionTag>,
+}
+
+/// A tag of a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionTag {
+    /// The key, as it was first spelt.
+    pub key: String,
+    /// The value.
+    pub value: String,
+    /// Whether the sessions of roles that this session assumes inherit it.
+    pub transitive: bool,
+}
+
+impl KeyRecord {
+    /// The tags that a session assumed with these keys inherits.
+    pub(crate) fn transitive_tags(&self) -> impl Iterator<Item = &SessionTag> {
+        self.tags.iter().filter(|tag| tag.transitive)
+    }
 }
 
 /// All users, roles and keys.
@@ -79,6 +99,7 @@ pub(crate) struct KeyRecord {
 pub(crate) struct Directory {
     roles: BTreeMap<String, Role>,
     users: BTreeMap<String, Vec<Permission>>,
+    policies: BTreeMap<String, Vec<Permission>>,
     keys: BTreeMap<String, KeyRecord>,
 }
 
@@ -100,6 +121,15 @@ impl Directory {
         self.roles.remove(arn);
     }
 
+    /// Adds a managed policy.
+    pub(crate) fn add_policy(&mut self, arn: &str, permissions: &[Permission]) {
+        self.policies.insert(arn.to_owned(), permissions.to_vec());
+    }
+
+    pub(crate) fn policy(&self, arn: &str) -> Option<&[Permission]> {
+        self.policies.get(arn).map(Vec::as_slice)
+    }
+
     /// Adds a user without permissions and gives it `keys`.
     pub(crate) fn add_user(&mut self, arn: &str, keys: Keys) {
         self.users.entry(arn.to_owned()).or_default();
@@ -113,6 +143,7 @@ impl Directory {
             expiration: None,
             session_policy: None,
             source_identity: None,
+            tags: Vec::new(),
         });
     }
 

@@ -6,6 +6,7 @@ mod evaluate;
 
 use std::fmt;
 
+pub use directory::SessionTag;
 pub(crate) use directory::{Directory, Identity, KeyRecord, account_of};
 pub(crate) use evaluate::{Context, trusts_by_name};
 

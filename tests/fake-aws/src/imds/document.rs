@@ -138,6 +138,7 @@ fn issue(state: &mut State, role: String) -> Issued {
         expiration: Some(expiration),
         session_policy: None,
         source_identity: None,
+        tags: Vec::new(),
     });
     let issued = Issued { role, keys, updated: now, expiration };
     state.imds.issued = Some(issued.clone());

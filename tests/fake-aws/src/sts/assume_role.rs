@@ -2,7 +2,7 @@
 //! what is malformed is refused before anything is looked up.
 
 use super::limits::{EXTERNAL_ID, Findings, NAME, SERIAL_NUMBER};
-use super::{Call, StsError, session, session_policy};
+use super::{Call, StsError, session, session_policy, session_tags};
 use crate::iam::{Context, Identity, KeyRecord, Role};
 use crate::state::State;
 
@@ -25,15 +25,17 @@ pub(super) struct Wanted<'a> {
 }
 
 pub(super) fn perform(state: &mut State, call: &Call<'_>, caller: &KeyRecord) -> Result<String, StsError> {
-    let wanted = check_limits(call)?;
+    let mut wanted = check_limits(call)?;
     if matches!(caller.identity, Identity::Root { .. }) {
         return Err(StsError::sender(403, "AccessDenied", "Roles may not be assumed by root accounts."));
     }
-    let policy = wanted.policy.map(session_policy::parse).transpose()?;
+    let policy = session_policy::of(state, call)?;
+    let tags = session_tags::of(call, caller)?;
+    wanted.context.mfa = check_mfa(state, call)?;
     let role = authorise(state, caller, &wanted)?.clone();
     check_duration(caller.identity.is_session(), &role, &wanted)?;
     let source_identity = wanted.source_identity.or(caller.source_identity.as_deref()).map(str::to_owned);
-    let session = session::open(state, &role, &wanted, policy, source_identity);
+    let session = session::open(state, &role, &wanted, policy, source_identity, tags);
     let members = session::render(state, &session);
     Ok(format!("  <AssumeRoleResult>\n{members}  </AssumeRoleResult>\n"))
 }
@@ -93,14 +95,15 @@ pub(super) fn check_limits_named<'a>(
     if !is_role_arn(role_arn) {
         return Err(StsError::validation(&format!("{role_arn} is invalid")));
     }
-    let context = Context { external_id, mfa: check_mfa(call)? };
+    let context = Context { external_id, mfa: false };
     Ok(Wanted { role_arn, session_name, duration, context, policy, tagged, source_identity })
 }
 
-/// Whether a second factor was shown. Every device here shows the same code.
-fn check_mfa(call: &Call<'_>) -> Result<bool, StsError> {
-    match (call.parameter("SerialNumber"), call.parameter("TokenCode")) {
-        (Some(_), Some(MFA_CODE)) => Ok(true),
+/// Whether a second factor was shown. Every device here shows the same codes.
+fn check_mfa(state: &mut State, call: &Call<'_>) -> Result<bool, StsError> {
+    let (code, serial) = (call.parameter("TokenCode"), call.parameter("SerialNumber"));
+    match (serial, code) {
+        (Some(_), Some(code)) if shows(state, code) => Ok(true),
         (Some(_), Some(_)) => Err(StsError::sender(
             403,
             "AccessDenied",
@@ -113,10 +116,17 @@ fn check_mfa(call: &Call<'_>) -> Result<bool, StsError> {
     }
 }
 
+/// Whether the devices show `code`; where codes count once, it is used up with this.
+fn shows(state: &mut State, code: &str) -> bool {
+    let Some(codes) = &mut state.sts.mfa_codes else { return code == MFA_CODE };
+    let place = codes.iter().position(|shown| shown == code);
+    place.map(|place| codes.remove(place)).is_some()
+}
+
 /// Holds the lists against their limits; true when the session is to be tagged.
 fn check_lists(call: &Call<'_>, findings: &mut Findings) -> bool {
-    findings.count("policyArns", &list(call, "PolicyArns.member", ".arn"), 10);
-    let (keys, values) = (list(call, "Tags.member", ".Key"), list(call, "Tags.member", ".Value"));
+    findings.count("policyArns", &call.list("PolicyArns.member", ".arn"), 10);
+    let (keys, values) = (call.list("Tags.member", ".Key"), call.list("Tags.member", ".Value"));
     findings.count("tags", &keys, 50);
     for (number, key) in (1_usize..).zip(&keys) {
         findings.length(&format!("tags.{number}.member.key"), key, 1, 128);
@@ -124,16 +134,9 @@ fn check_lists(call: &Call<'_>, findings: &mut Findings) -> bool {
     for (number, value) in (1_usize..).zip(&values) {
         findings.length(&format!("tags.{number}.member.value"), value, 0, 256);
     }
-    let transitive = list(call, "TransitiveTagKeys.member", "");
+    let transitive = call.list("TransitiveTagKeys.member", "");
     findings.count("transitiveTagKeys", &transitive, 50);
     !keys.is_empty() || !transitive.is_empty()
-}
-
-/// The elements `NAME.1FIELD`, `NAME.2FIELD` and so on, up to the first that is missing.
-fn list(call: &Call<'_>, name: &str, field: &str) -> Vec<String> {
-    (1_usize..)
-        .map_while(|number| call.parameter(&format!("{name}.{number}{field}")).map(str::to_owned))
-        .collect()
 }
 
 fn is_role_arn(text: &str) -> bool {

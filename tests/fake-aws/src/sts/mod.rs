@@ -8,6 +8,7 @@ mod limits;
 mod saml;
 mod session;
 mod session_policy;
+mod session_tags;
 mod web_identity;
 
 use std::time::Duration;
@@ -42,6 +43,8 @@ pub(crate) struct StsState {
     pub(crate) session_lifetime: Option<Duration>,
     /// Whether `Credentials` comes before `AssumedRoleUser`.
     pub(crate) credentials_first: bool,
+    /// The codes of MFA devices that were not used yet.
+    pub(crate) mfa_codes: Option<Vec<String>>,
     /// The OIDC provider.
     pub(crate) issuer: web_identity::Issuer,
 }
@@ -60,6 +63,13 @@ struct Call<'a> {
 impl Call<'_> {
     fn parameter(&self, name: &str) -> Option<&str> {
         form::value(self.parameters, name)
+    }
+
+    /// The elements `NAME.1FIELD`, `NAME.2FIELD` and so on, up to the first that is missing.
+    fn list(&self, name: &str, field: &str) -> Vec<String> {
+        (1_usize..)
+            .map_while(|number| self.parameter(&format!("{name}.{number}{field}")).map(str::to_owned))
+            .collect()
     }
 }
 

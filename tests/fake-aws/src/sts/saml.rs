@@ -51,14 +51,14 @@ pub(super) fn perform(state: &mut State, call: &Call<'_>) -> Result<String, StsE
     }
     let session_name = check(&document, principal, call.parameter("RoleArn"), state.sts.now())?;
     let wanted: Wanted<'_> = assume_role::check_limits_named(call, Some(session_name))?;
-    let policy = wanted.policy.map(session_policy::parse).transpose()?;
+    let policy = session_policy::of(state, call)?;
     let denied = || StsError::sender(403, "AccessDenied", &format!("Not authorized to perform {ACTION}"));
     let role = state.directory.role(wanted.role_arn).ok_or_else(denied)?.clone();
     if !iam::trusts_by_name(&role.trust, principal, ACTION) {
         return Err(denied());
     }
     assume_role::check_duration(false, &role, &wanted)?;
-    let session = session::open(state, &role, &wanted, policy, None);
+    let session = session::open(state, &role, &wanted, policy, None, Vec::new());
     let members = session::render(state, &session);
     Ok(format!(
         "  <AssumeRoleWithSAMLResult>\n{members}    <Subject>{}</Subject>\n    \

@@ -4,7 +4,7 @@ use time::OffsetDateTime;
 
 use super::assume_role::{POLICY_LIMIT, Wanted};
 use crate::form::escape_xml;
-use crate::iam::{Identity, KeyRecord, Permission, Role};
+use crate::iam::{Identity, KeyRecord, Permission, Role, SessionTag};
 use crate::state::State;
 use crate::{clock, issue};
 
@@ -22,6 +22,7 @@ pub(super) fn open(
     wanted: &Wanted<'_>,
     policy: Option<Vec<Permission>>,
     source_identity: Option<String>,
+    tags: Vec<SessionTag>,
 ) -> Session {
     let lifetime = state
         .sts
@@ -40,6 +41,7 @@ pub(super) fn open(
         expiration: Some(expiration),
         session_policy: policy,
         source_identity,
+        tags,
     };
     state.directory.remember(record.clone());
     Session { record, expiration, packed_policy_size: wanted.policy.map(packed) }

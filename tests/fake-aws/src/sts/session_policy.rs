@@ -2,11 +2,31 @@
 
 use serde_json::Value;
 
-use super::StsError;
+use super::assume_role::POLICY_LIMIT;
+use super::{Call, StsError};
 use crate::iam::Permission;
+use crate::state::State;
+
+/// What the policies of `call`, inline and managed, let through together; `None` where there are none.
+pub(super) fn of(state: &State, call: &Call<'_>) -> Result<Option<Vec<Permission>>, StsError> {
+    let (inline, arns) = (call.parameter("Policy"), call.list("PolicyArns.member", ".arn"));
+    let length = arns
+        .iter()
+        .fold(inline.unwrap_or_default().chars().count(), |sum, arn| sum.saturating_add(arn.len()));
+    if length > POLICY_LIMIT {
+        return Err(StsError::sender(400, "PackedPolicyTooLarge", "The session policies are too long."));
+    }
+    let mut permissions = inline.map(parse).transpose()?;
+    for arn in &arns {
+        let unknown = || StsError::sender(400, "InvalidParameterValue", &format!("{arn} is not attachable."));
+        let policy = state.directory.policy(arn).ok_or_else(unknown)?;
+        permissions.get_or_insert_default().extend_from_slice(policy);
+    }
+    Ok(permissions)
+}
 
 /// The statements of `text`.
-pub(super) fn parse(text: &str) -> Result<Vec<Permission>, StsError> {
+fn parse(text: &str) -> Result<Vec<Permission>, StsError> {
     let malformed = || StsError::sender(400, "MalformedPolicyDocument", "Syntax errors in policy.");
     let document: Value = serde_json::from_str(text).map_err(|_| malformed())?;
     let statements = document.get("Statement").ok_or_else(malformed)?;

@@ -37,7 +37,7 @@ pub(super) fn perform(state: &mut State, call: &Call<'_>) -> Result<String, StsE
     }
     findings.conclude()?;
     let claims = read(token, state.sts.now(), &state.sts.issuer)?;
-    let policy = wanted.policy.map(session_policy::parse).transpose()?;
+    let policy = session_policy::of(state, call)?;
 
     let denied = || StsError::sender(403, "AccessDenied", &format!("Not authorized to perform {ACTION}"));
     let role = state.directory.role(wanted.role_arn).ok_or_else(denied)?.clone();
@@ -50,7 +50,7 @@ pub(super) fn perform(state: &mut State, call: &Call<'_>) -> Result<String, StsE
         return Err(invalid("Incorrect token audience"));
     }
     assume_role::check_duration(false, &role, &wanted)?;
-    let session = session::open(state, &role, &wanted, policy, None);
+    let session = session::open(state, &role, &wanted, policy, None, Vec::new());
     let members = session::render(state, &session);
     Ok(format!(
         "  <AssumeRoleWithWebIdentityResult>\n{members}    \

@@ -17,4 +17,6 @@ mod policies;
 #[cfg(test)]
 mod program;
 #[cfg(test)]
+mod sessions;
+#[cfg(test)]
 mod signatures;
