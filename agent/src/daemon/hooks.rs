@@ -6,14 +6,9 @@ use std::time::Duration;
 
 use log::warn;
 
-use super::batch::Scene;
-use crate::config::Config;
-use crate::error::Error;
-use crate::refresh::{FailedHook, Keeper, run_hooks};
+use super::scene::Scene;
+use super::work::{FIRST_WAIT, LONGEST_WAIT, Roster};
 
-/// After the first failure; it doubles with each further one.
-const FIRST_WAIT: Duration = Duration::from_secs(10);
-const LONGEST_WAIT: Duration = Duration::from_secs(300);
 /// How often a thread under way is looked after.
 const LOOK_AFTER: Duration = Duration::from_secs(1);
 
@@ -28,9 +23,8 @@ pub(super) struct Hooks {
 
 impl Hooks {
     /// Something may be pending: a batch has ended, or an earlier process has left something.
-    pub(super) fn look(&mut self, config: &Config, now: Duration) {
-        let has_hook = |profile: &crate::config::model::Profile| profile.on_rotate.is_some();
-        if config.profiles().iter().any(|managed| managed.outcome.as_ref().is_ok_and(has_hook)) {
+    pub(super) fn look(&mut self, roster: &Roster, now: Duration) {
+        if roster.members.iter().any(|member| member.has_hook) {
             self.due = Some(now);
         }
     }
@@ -70,21 +64,8 @@ impl Hooks {
 }
 
 fn carry_out(scene: &Scene) -> Option<Duration> {
-    scene.with_host(|host| {
-        let pending = match Keeper::open(host, &scene.config, &scene.facts) {
-            Ok(keeper) => keeper.pending_hooks(&[]),
-            Err(error) => {
-                warn!("hooks wait: {}", Error::Output(error).with_causes());
-                return Some(FIRST_WAIT);
-            }
-        };
-        let failed = run_hooks(host, &scene.config, &scene.facts, &pending);
-        failed.iter().for_each(|failed| warn!("{}", failed.error.with_causes()));
-        failed.iter().map(wait_after).min()
+    scene.run_hooks().unwrap_or_else(|error| {
+        warn!("hooks wait: {}", error.with_causes());
+        Some(FIRST_WAIT)
     })
-}
-
-fn wait_after(failed: &FailedHook) -> Duration {
-    let doublings = u32::try_from(failed.attempts.saturating_sub(1).min(16)).unwrap_or(16);
-    FIRST_WAIT.saturating_mul(1_u32 << doublings).min(LONGEST_WAIT)
 }

@@ -1,36 +1,44 @@
 //! `rolekeeper run`: the loop that obeys the plan. It reads the clocks, asks the plan, has batches carried out, waits
 //! for signals, and tells the service manager how things stand. What is due, and when, it does not decide.
 
-mod batch;
 mod hooks;
 mod notify;
+mod scene;
 mod signals;
 mod task;
 mod verdicts;
+mod wire;
+mod work;
+mod worker;
 
 use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::ops::ControlFlow;
 use std::os::fd::BorrowedFd;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use log::{error, info};
+use log::{debug, error, info};
 
-use self::batch::{Scene, Standings, Start};
 use self::hooks::Hooks;
 use self::notify::Notifier;
+use self::scene::{Ground, Place, Scene, Start, read_apart, read_within};
 use self::signals::{Signals, Wake};
 use self::task::Task;
 use self::verdicts::Verdicts;
+use self::work::{Load, Member, Report, Standings};
 use crate::clock::Clock;
-use crate::config::Config;
 use crate::disposition::Disposition;
 use crate::environment::Environment;
-use crate::error::Error;
-use crate::refresh::{Facts, Outcome, Reuse, Standing};
+use crate::error::{Error, Told};
+use crate::refresh::Standing;
 use crate::schedule::{Carried, Known, Outcome as Verdict, Plan, ProfileIndex, Step};
+
+pub(crate) use self::work::{Loaded, Origin};
+pub use self::worker::WORKER;
+pub(crate) use self::worker::work;
 
 /// How long the predecessor of this daemon may take to end.
 const PREDECESSOR: Duration = Duration::from_secs(5);
@@ -38,9 +46,6 @@ const PREDECESSOR: Duration = Duration::from_secs(5);
 /// Until the daemon is ready, the service manager is asked for so much time, again and again.
 const START_EXTENSION: Duration = Duration::from_secs(120);
 const ASK_AGAIN: Duration = Duration::from_secs(30);
-
-/// Loads the configuration: at the start, and for each SIGHUP.
-pub(crate) type Load<'a> = dyn Fn() -> Result<(Config, Facts), Error> + 'a;
 
 /// Keeps the profiles fresh until a signal ends it.
 ///
@@ -50,16 +55,16 @@ pub(crate) type Load<'a> = dyn Fn() -> Result<(Config, Facts), Error> + 'a;
 pub(crate) fn run(
     load: &Load<'_>,
     environment: &Environment,
+    program: &Path,
     clock: &'static dyn Clock,
     seed: u64,
 ) -> Result<(), Error> {
     let signals = Signals::take_over().map_err(Error::Signals)?;
     let outside = Outside { signals, notifier: Notifier::new(environment) };
-    let (config, facts) = load()?;
-    let corrects_clock = environment.corrects_clock();
-    let scene = Scene { config: Arc::new(config), facts, clock, seed, anchor: None, corrects_clock };
-    if let Some(mut daemon) = Daemon::start(scene, &outside)? {
-        let (kept, place) = (daemon.generations.len(), daemon.scene.facts.output_dir.display());
+    let ground =
+        Ground { program: program.into(), clock, seed, corrects_clock: environment.corrects_clock() };
+    if let Some(mut daemon) = Daemon::start(ground, load, &outside)? {
+        let (kept, place) = (daemon.generations.len(), daemon.scene.roster.output_dir.display());
         info!("keeping {kept} profiles in `{place}`");
         daemon.obey(load, &outside)?;
     }
@@ -112,9 +117,8 @@ impl Outside {
 }
 
 /// The daemon between two looks at the clock.
-#[derive(Debug)]
 struct Daemon {
-    /// The configuration in force, and what the batches have learnt of AWS's time.
+    /// Whom it keeps fresh, and what the batches have learnt of AWS's time.
     scene: Scene,
     plan: Plan,
     /// The set of credentials that the plan knows of, for each profile.
@@ -130,17 +134,26 @@ struct Daemon {
 
 impl Daemon {
     /// `None` where it was told to end before it had begun.
-    fn start(mut scene: Scene, outside: &Outside) -> Result<Option<Self>, Error> {
+    fn start(ground: Ground, load: &Load<'_>, outside: &Outside) -> Result<Option<Self>, Error> {
+        let program = Arc::clone(&ground.program);
+        let task = Task::start("load", move || read_apart(&program)).map_err(Error::Thread)?;
+        let Attended::Ended(result, asked_before) = outside.attend(task, false)? else { return Ok(None) };
+        let (roster, place) = match result.map_err(Error::Thread)? {
+            Ok(read) => read?,
+            Err(cause) => {
+                debug!("work is done within the daemon: {cause}");
+                read_within(load)?
+            }
+        };
+        let mut scene = Scene { ground, roster: Arc::new(roster), place, anchor: None };
         let own = scene.clone();
         let task = Task::start("start", move || own.take_over(PREDECESSOR)).map_err(Error::Thread)?;
-        let (result, asked_to_reload) = match outside.attend(task, false)? {
-            Attended::Ended(result, asked_to_reload) => (result, asked_to_reload),
-            Attended::Stop => return Ok(None),
-        };
+        let Attended::Ended(result, asked_since) = outside.attend(task, false)? else { return Ok(None) };
+        let asked_to_reload = asked_before || asked_since;
         let Start { lock, standings, anchor } = result.map_err(Error::Thread)??;
         scene.anchor = anchor;
         let now = scene.now();
-        let mut plan = Plan::new(scene.seed, &now);
+        let mut plan = Plan::new(scene.ground.seed, &now);
         let mut verdicts = Verdicts::new(standings.len());
         let mut generations = Vec::with_capacity(standings.len());
         for (index, (known, generation)) in standings.into_iter().enumerate() {
@@ -160,14 +173,14 @@ impl Daemon {
         self.tell(outside);
         self.look_for_hooks();
         loop {
-            self.hooks.tend(self.scene.clock.uptime(), &self.scene);
+            self.hooks.tend(self.scene.ground.clock.uptime(), &self.scene);
             let end = if std::mem::take(&mut self.asked_to_reload) {
                 self.reload(load, outside)?
             } else {
                 match self.plan.next(&self.scene.now()) {
                     Step::Refresh(profiles) => self.refresh(&profiles, outside)?,
                     Step::Wait(time) => {
-                        let time = time.min(self.hooks.rest(self.scene.clock.uptime()));
+                        let time = time.min(self.hooks.rest(self.scene.ground.clock.uptime()));
                         let wake = outside.wait(time, None, self.is_ready)?;
                         self.asked_to_reload = wake == Wake::Reload;
                         if wake == Wake::Stop { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
@@ -181,11 +194,8 @@ impl Daemon {
     }
 
     fn refresh(&mut self, profiles: &[ProfileIndex], outside: &Outside) -> Result<ControlFlow<()>, Error> {
-        // Another seed for each batch, or retries would be spread the same way in all of them.
-        let salt = u64::try_from(self.scene.clock.uptime().as_nanos()).unwrap_or_default();
-        let scene = Scene { seed: self.scene.seed ^ salt, ..self.scene.clone() };
-        let selected = self.selected(profiles);
-        let result = match Task::start("batch", move || scene.refresh(&selected)) {
+        let (scene, known) = (self.scene.clone(), self.known(profiles));
+        let result = match Task::start("batch", move || scene.refresh(known)) {
             Err(cause) => Err(cause),
             Ok(task) => match outside.attend(task, self.is_ready)? {
                 Attended::Stop => return Ok(ControlFlow::Break(())),
@@ -195,50 +205,39 @@ impl Daemon {
                 }
             },
         };
-        self.record(profiles, result.map_err(Error::Thread));
+        let report = result.map_err(Error::Thread).and_then(|result| result).map(|(report, anchor)| {
+            self.scene.anchor = anchor;
+            report
+        });
+        self.record(profiles, report);
         self.look_for_hooks();
         self.tell(outside);
         Ok(ControlFlow::Continue(()))
     }
 
-    fn selected(&self, profiles: &[ProfileIndex]) -> Vec<(String, Reuse)> {
-        let names = self.scene.config.profiles();
-        let select = |index: &ProfileIndex| {
-            let generation = self.generations.get(index.0).copied().unwrap_or_default();
-            Some((names.get(index.0)?.name.clone(), Reuse::After(generation)))
-        };
-        profiles.iter().filter_map(select).collect()
+    /// The generations that are known of these profiles.
+    fn known(&self, profiles: &[ProfileIndex]) -> Vec<(usize, u64)> {
+        let generation = |index: usize| self.generations.get(index).copied().unwrap_or_default();
+        profiles.iter().map(|index| (index.0, generation(index.0))).collect()
     }
 
     /// Hands the outcomes to the plan. Profiles without one, because the batch as a whole failed, have failed with it.
-    fn record(&mut self, profiles: &[ProfileIndex], result: Result<batch::Result, Error>) {
-        let mut outcomes = HashMap::new();
-        let mut whole = String::new();
-        match result {
-            Ok((report, anchor)) => {
-                self.scene.anchor = anchor;
-                match report {
-                    Ok(report) => outcomes.extend(report),
-                    Err(cause) => whole = Error::Output(cause).with_causes(),
-                }
-            }
-            Err(error) => whole = error.with_causes(),
-        }
+    fn record(&mut self, profiles: &[ProfileIndex], report: Result<Report, Error>) {
+        let (mut outcomes, whole) = match report {
+            Ok(report) => (
+                report.into_iter().collect::<HashMap<_, _>>(),
+                Error::Worker(io::ErrorKind::InvalidData.into()),
+            ),
+            Err(error) => (HashMap::new(), error),
+        };
+        let whole = Told { disposition: Disposition::Local, ..Told::of(&whole) };
         let now = self.scene.now();
-        let config = Arc::clone(&self.scene.config);
         for index in profiles {
-            let Some(managed) = config.profiles().get(index.0) else { continue };
-            let verdict = match outcomes.remove(&managed.name) {
-                Some(Outcome::Kept(standing) | Outcome::Refreshed(standing)) => {
-                    self.published(*index, &standing)
-                }
-                Some(Outcome::Failed { error, .. }) => {
-                    self.verdicts.failing(index.0, &error.with_causes(), error.advice().as_deref());
-                    Verdict::Failed(error.disposition())
-                }
-                None => {
-                    self.verdicts.failing(index.0, &whole, None);
-                    Verdict::Failed(Disposition::Local)
+            let verdict = match outcomes.remove(&index.0).unwrap_or_else(|| Err(whole.clone())) {
+                Ok(standing) => self.published(*index, &standing),
+                Err(told) => {
+                    self.verdicts.failing(index.0, &told.message, told.advice.as_deref());
+                    Verdict::Failed(told.disposition)
                 }
             };
             self.plan.record(*index, verdict, &now);
@@ -254,7 +253,7 @@ impl Daemon {
     }
 
     fn tell(&mut self, outside: &Outside) {
-        let status = self.verdicts.in_words(&self.scene.config);
+        let status = self.verdicts.in_words(&self.scene.roster.members);
         self.is_ready |= self.verdicts.are_complete() && self.verdicts.any_fresh();
         // Said again, it ends a reload, however the profiles are.
         if self.is_ready {
@@ -280,19 +279,32 @@ impl Daemon {
     }
 
     fn adopt(&mut self, load: &Load<'_>, outside: &Outside) -> Result<ControlFlow<()>, Error> {
-        let (config, facts) = load()?;
-        let from = &self.scene.facts.output_dir;
-        if facts.output_dir != *from {
-            return Err(Error::OutputMoved { from: from.clone(), to: facts.output_dir });
+        let (roster, place) = match &self.scene.place {
+            Place::Within(_) => read_within(load)?,
+            Place::Apart(_) => {
+                let program = Arc::clone(&self.scene.ground.program);
+                let task = Task::start("load", move || read_apart(&program)).map_err(Error::Thread)?;
+                match outside.attend(task, self.is_ready)? {
+                    Attended::Stop => return Ok(ControlFlow::Break(())),
+                    Attended::Ended(result, asked_to_reload) => {
+                        self.asked_to_reload |= asked_to_reload;
+                        result.map_err(Error::Thread)?.map_err(Error::Worker)??
+                    }
+                }
+            }
+        };
+        let from = &self.scene.roster.output_dir;
+        if roster.output_dir != *from {
+            return Err(Error::OutputMoved { from: from.clone(), to: roster.output_dir });
         }
-        let scene = Scene { config: Arc::new(config), facts, ..self.scene.clone() };
+        let scene = Scene { roster: Arc::new(roster), place, ..self.scene.clone() };
         let own = scene.clone();
         let task = Task::start("reload", move || own.look_around()).map_err(Error::Thread)?;
         let standings = match outside.attend(task, self.is_ready)? {
             Attended::Stop => return Ok(ControlFlow::Break(())),
             Attended::Ended(result, asked_to_reload) => {
-                self.asked_to_reload = asked_to_reload;
-                result.map_err(Error::Thread)??
+                self.asked_to_reload |= asked_to_reload;
+                result.map_err(Error::Thread)??.0
             }
         };
         self.carry_over(scene, standings);
@@ -300,19 +312,14 @@ impl Daemon {
     }
 
     fn carry_over(&mut self, scene: Scene, standings: Standings) {
-        let old = self.scene.config.profiles().iter().enumerate();
+        let old = self.scene.roster.members.iter().enumerate();
         let before: HashMap<&str, ProfileIndex> =
             old.map(|(index, old)| (old.name.as_str(), ProfileIndex(index))).collect();
-        let carried: Vec<Carried> = scene
-            .config
-            .profiles()
-            .iter()
-            .zip(&standings)
-            .map(|(managed, (known, _))| Carried {
-                before: before.get(managed.name.as_str()).copied(),
-                known: *known,
-            })
-            .collect();
+        let carry = |(member, (known, _)): (&Member, &(Known, u64))| Carried {
+            before: before.get(member.name.as_str()).copied(),
+            known: *known,
+        };
+        let carried: Vec<Carried> = scene.roster.members.iter().zip(&standings).map(carry).collect();
         self.verdicts.carry(&carried);
         self.plan.reload(carried, &scene.now());
         self.generations = standings.into_iter().map(|(_, generation)| generation).collect();
@@ -321,6 +328,6 @@ impl Daemon {
     }
 
     fn look_for_hooks(&mut self) {
-        self.hooks.look(&self.scene.config, self.scene.clock.uptime());
+        self.hooks.look(&self.scene.roster, self.scene.ground.clock.uptime());
     }
 }
