@@ -16,14 +16,6 @@ pub enum Disposition {
 }
 
 impl Disposition {
-    /// The one whose word is `word`.
-    #[must_use]
-    pub fn parse(word: &str) -> Option<Self> {
-        [Self::Retry, Self::Refused, Self::Misconfigured, Self::Local, Self::Broken]
-            .into_iter()
-            .find(|disposition| disposition.as_str() == word)
-    }
-
     /// The word that `status.json` uses.
     #[must_use]
     pub fn as_str(self) -> &'static str {

@@ -13,17 +13,20 @@ use zeroize::Zeroizing;
 use super::locate::{Text, Texts};
 
 impl Texts {
-    /// Writes them to an empty file: a line with the four lengths, then path and text of either file.
+    /// Writes them to an empty file: path and text of either, each after its length in eight bytes.
     pub(crate) fn write(&self, mut file: &File) -> io::Result<()> {
-        // A path is never empty, so that one without length stands for a file that is not there.
-        let parts = [&self.config, &self.credentials].map(|text| match text {
-            Some(Text { file, text }) => [file.as_os_str().as_bytes(), text.as_bytes()],
-            None => [[].as_slice(), &[]],
-        });
-        let parts = parts.as_flattened();
-        let lengths: Vec<String> = parts.iter().map(|part| part.len().to_string()).collect();
-        file.write_all(format!("{}\n", lengths.join(" ")).as_bytes())?;
-        parts.iter().try_for_each(|part| file.write_all(part))
+        for text in [&self.config, &self.credentials] {
+            // A path is never empty, so that one without length stands for a file that is not there.
+            let [path, text] = match text {
+                Some(Text { file, text }) => [file.as_os_str().as_bytes(), text.as_bytes()],
+                None => [[].as_slice(), &[]],
+            };
+            for part in [path, text] {
+                file.write_all(&u64::try_from(part.len()).unwrap_or_default().to_le_bytes())?;
+                file.write_all(part)?;
+            }
+        }
+        Ok(())
     }
 
     /// Reads what [`Self::write`] wrote, from the beginning, wherever other processes read at this moment.
@@ -31,26 +34,24 @@ impl Texts {
         let size = usize::try_from(file.metadata()?.len()).unwrap_or_default();
         let mut bytes = Zeroizing::new(vec![0; size]);
         file.read_exact_at(&mut bytes, 0)?;
-        Self::parse(&bytes).ok_or_else(|| io::ErrorKind::InvalidData.into())
+        let mut rest = bytes.as_slice();
+        let mut next = || text(&mut rest).ok_or(io::ErrorKind::InvalidData);
+        Ok(Self { config: next()?, credentials: next()? })
     }
+}
 
-    fn parse(bytes: &[u8]) -> Option<Self> {
-        let end = bytes.iter().position(|byte| *byte == b'\n')?;
-        let (line, mut rest) = bytes.split_at_checked(end.saturating_add(1))?;
-        let mut lengths = str::from_utf8(line).ok()?.split_ascii_whitespace().map(str::parse);
-        let mut part = || {
-            let (part, after) = rest.split_at_checked(lengths.next()?.ok()?)?;
-            rest = after;
-            Some(part)
-        };
-        let mut text = || {
-            let (path, text) = (part()?, part()?);
-            let file = Path::new(OsStr::from_bytes(path)).into();
-            let text = Zeroizing::new(str::from_utf8(text).ok()?.to_owned());
-            Some((!path.is_empty()).then_some(Text { file, text }))
-        };
-        Some(Self { config: text()?, credentials: text()? })
-    }
+fn text(rest: &mut &[u8]) -> Option<Option<Text>> {
+    let (path, text) = (part(rest)?, part(rest)?);
+    let file = Path::new(OsStr::from_bytes(path)).into();
+    let text = Zeroizing::new(str::from_utf8(text).ok()?.to_owned());
+    Some((!path.is_empty()).then_some(Text { file, text }))
+}
+
+fn part<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let (length, after) = rest.split_first_chunk()?;
+    let (part, after) = after.split_at_checked(u64::from_le_bytes(*length).try_into().ok()?)?;
+    *rest = after;
+    Some(part)
 }
 
 #[cfg(test)]

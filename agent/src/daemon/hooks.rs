@@ -1,13 +1,13 @@
 //! The hooks of the daemon, on a thread of their own: a hook that takes its time keeps no profile from being
 //! refreshed. Nothing waits for the thread when the agent ends; what has not succeeded then runs at the next start.
 
-use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use log::warn;
 
 use super::scene::Scene;
-use super::work::{FIRST_WAIT, LONGEST_WAIT, Roster};
+use super::task::{Done, Task};
+use super::work::{FIRST_WAIT, LONGEST_WAIT, Reply, Roster, Work};
 
 /// How often a thread under way is looked after.
 const LOOK_AFTER: Duration = Duration::from_secs(1);
@@ -17,8 +17,7 @@ const LOOK_AFTER: Duration = Duration::from_secs(1);
 pub(super) struct Hooks {
     /// The uptime; `None` while nothing can be pending.
     due: Option<Duration>,
-    /// Its result is how long to wait before what has failed is tried again.
-    thread: Option<JoinHandle<Option<Duration>>>,
+    task: Option<Task>,
 }
 
 impl Hooks {
@@ -31,23 +30,22 @@ impl Hooks {
 
     /// Takes note of a thread that has ended, and starts one where it is time to.
     pub(super) fn tend(&mut self, now: Duration, scene: &Scene) {
-        if let Some(thread) = self.thread.take_if(|thread| thread.is_finished())
-            && let Ok(Some(wait)) = thread.join()
+        if let Some(task) = self.task.take_if(|task| task.is_finished())
+            && let Some(wait) = wait(task.finish())
         {
             let again = now.saturating_add(wait);
             self.due = Some(self.due.map_or(again, |due| due.min(again)));
         }
-        if self.thread.is_some() || self.due.is_none_or(|due| due > now) {
+        if self.task.is_some() || self.due.is_none_or(|due| due > now) {
             return;
         }
-        let scene = scene.clone();
-        match thread::Builder::new().name("hooks".to_owned()).spawn(move || carry_out(&scene)) {
-            Ok(thread) => {
-                self.thread = Some(thread);
+        match scene.start(Work::Hooks) {
+            Ok(task) => {
+                self.task = Some(task);
                 self.due = None;
             }
             Err(cause) => {
-                warn!("no thread for hooks: {cause}");
+                warn!("no thread for hooks: {}", cause.with_causes());
                 self.due = Some(now.saturating_add(LONGEST_WAIT));
             }
         }
@@ -55,7 +53,7 @@ impl Hooks {
 
     /// How long the daemon may sleep as far as hooks are concerned.
     pub(super) fn rest(&self, now: Duration) -> Duration {
-        match (&self.thread, self.due) {
+        match (&self.task, self.due) {
             (Some(_), _) => LOOK_AFTER,
             (None, Some(due)) => due.saturating_sub(now),
             (None, None) => Duration::MAX,
@@ -63,9 +61,13 @@ impl Hooks {
     }
 }
 
-fn carry_out(scene: &Scene) -> Option<Duration> {
-    scene.run_hooks().unwrap_or_else(|error| {
-        warn!("hooks wait: {}", error.with_causes());
-        Some(FIRST_WAIT)
-    })
+/// How long to wait before what has failed is tried again.
+fn wait(done: Done) -> Option<Duration> {
+    let error = match done {
+        Ok((Reply::Hooks(wait), _)) => return wait,
+        Ok((other, _)) => other.into_error(),
+        Err(error) => error,
+    };
+    warn!("hooks wait: {}", error.with_causes());
+    Some(FIRST_WAIT)
 }

@@ -24,16 +24,18 @@ use log::{debug, error, info};
 
 use self::hooks::Hooks;
 use self::notify::Notifier;
-use self::scene::{Ground, Place, Scene, Start, read_apart, read_within};
+use self::scene::{Ground, Place, Scene};
 use self::signals::{Signals, Wake};
-use self::task::Task;
+use self::task::{Done, Task};
 use self::verdicts::Verdicts;
-use self::work::{Load, Member, Report, Standings};
+use self::work::{Load, Member, Reply, Report, Standings, Work};
+use crate::anchor::Anchor;
 use crate::clock::Clock;
 use crate::disposition::Disposition;
 use crate::environment::Environment;
 use crate::error::{Error, Told};
-use crate::refresh::Standing;
+use crate::output::OutputError;
+use crate::refresh::{Keeper, Standing};
 use crate::schedule::{Carried, Known, Outcome as Verdict, Plan, ProfileIndex, Step};
 
 pub(crate) use self::work::{Loaded, Origin};
@@ -42,6 +44,7 @@ pub(crate) use self::worker::work;
 
 /// How long the predecessor of this daemon may take to end.
 const PREDECESSOR: Duration = Duration::from_secs(5);
+const LOCK_AGAIN: Duration = Duration::from_millis(50);
 
 /// Until the daemon is ready, the service manager is asked for so much time, again and again.
 const START_EXTENSION: Duration = Duration::from_secs(120);
@@ -80,9 +83,9 @@ struct Outside {
 }
 
 /// What became of a task.
-enum Attended<T> {
+enum Attended {
     /// It has ended; whether a reload was asked for meanwhile.
-    Ended(io::Result<T>, bool),
+    Ended(Done, bool),
     /// The daemon shall end, and does not wait for it.
     Stop,
 }
@@ -103,7 +106,7 @@ impl Outside {
     }
 
     /// Waits until `task` has ended.
-    fn attend<T: Send + 'static>(&self, task: Task<T>, is_ready: bool) -> Result<Attended<T>, Error> {
+    fn attend(&self, task: Task, is_ready: bool) -> Result<Attended, Error> {
         let mut asked_to_reload = false;
         loop {
             match self.wait(Duration::MAX, Some(task.ended()), is_ready)? {
@@ -113,6 +116,52 @@ impl Outside {
                 Wake::Ready => return Ok(Attended::Ended(task.finish(), asked_to_reload)),
             }
         }
+    }
+}
+
+/// Has the configuration read by a process of its own; whether a reload was asked for meanwhile. `None` where the
+/// daemon shall end.
+fn read_apart(
+    ground: Ground,
+    anchor: Option<Anchor>,
+    outside: &Outside,
+    is_ready: bool,
+) -> Result<Option<(Scene, bool)>, Error> {
+    let scene = Scene::unread(ground, anchor)?;
+    let attended = outside.attend(scene.start(Work::Load)?, is_ready)?;
+    let Attended::Ended(done, asked_to_reload) = attended else { return Ok(None) };
+    match done? {
+        (Reply::Loaded(roster), _) => {
+            Ok(Some((Scene { roster: Arc::new(roster), ..scene }, asked_to_reload)))
+        }
+        (other, _) => Err(other.into_error()),
+    }
+}
+
+/// Takes the lock of the one daemon; whether a reload was asked for meanwhile. `None` where this one shall end before it
+/// has got it.
+fn lock(scene: &Scene, outside: &Outside) -> Result<Option<(File, bool)>, Error> {
+    let mut asked_to_reload = false;
+    let clock = scene.ground.clock;
+    let deadline = clock.uptime().saturating_add(PREDECESSOR);
+    loop {
+        match Keeper::life_lock(clock, &scene.roster.output_dir, scene.roster.mode) {
+            Err(OutputError::Locked(_)) if clock.uptime() < deadline => {
+                match outside.wait(LOCK_AGAIN, None, false)? {
+                    Wake::Stop => return Ok(None),
+                    Wake::Reload => asked_to_reload = true,
+                    Wake::Timeout | Wake::Ready => {}
+                }
+            }
+            taken => return Ok(Some((taken?, asked_to_reload))),
+        }
+    }
+}
+
+fn standings(done: Done) -> Result<(Standings, Option<Anchor>), Error> {
+    match done? {
+        (Reply::Standings(standings), anchor) => Ok((standings, anchor)),
+        (other, _) => Err(other.into_error()),
     }
 }
 
@@ -135,22 +184,22 @@ struct Daemon {
 impl Daemon {
     /// `None` where it was told to end before it had begun.
     fn start(ground: Ground, load: &Load<'_>, outside: &Outside) -> Result<Option<Self>, Error> {
-        let program = Arc::clone(&ground.program);
-        let task = Task::start("load", move || read_apart(&program)).map_err(Error::Thread)?;
-        let Attended::Ended(result, asked_before) = outside.attend(task, false)? else { return Ok(None) };
-        let (roster, place) = match result.map_err(Error::Thread)? {
-            Ok(read) => read?,
-            Err(cause) => {
+        let read = read_apart(ground.clone(), None, outside, false);
+        let (mut scene, asked_before) = match read {
+            Ok(Some(read)) => read,
+            Ok(None) => return Ok(None),
+            Err(Error::Worker(cause)) => {
                 debug!("work is done within the daemon: {cause}");
-                read_within(load)?
+                (Scene::within(ground, None, load)?, false)
             }
+            Err(error) => return Err(error),
         };
-        let mut scene = Scene { ground, roster: Arc::new(roster), place, anchor: None };
-        let own = scene.clone();
-        let task = Task::start("start", move || own.take_over(PREDECESSOR)).map_err(Error::Thread)?;
-        let Attended::Ended(result, asked_since) = outside.attend(task, false)? else { return Ok(None) };
-        let asked_to_reload = asked_before || asked_since;
-        let Start { lock, standings, anchor } = result.map_err(Error::Thread)??;
+        let Some((lock, asked_between)) = lock(&scene, outside)? else { return Ok(None) };
+        let Attended::Ended(done, asked_since) = outside.attend(scene.start(Work::Look)?, false)? else {
+            return Ok(None);
+        };
+        let (standings, anchor) = standings(done)?;
+        let asked_to_reload = asked_before || asked_between || asked_since;
         scene.anchor = anchor;
         let now = scene.now();
         let mut plan = Plan::new(scene.ground.seed, &now);
@@ -194,20 +243,19 @@ impl Daemon {
     }
 
     fn refresh(&mut self, profiles: &[ProfileIndex], outside: &Outside) -> Result<ControlFlow<()>, Error> {
-        let (scene, known) = (self.scene.clone(), self.known(profiles));
-        let result = match Task::start("batch", move || scene.refresh(known)) {
-            Err(cause) => Err(cause),
+        let done = match self.scene.start(Work::Refresh(self.known(profiles))) {
+            Err(error) => Err(error),
             Ok(task) => match outside.attend(task, self.is_ready)? {
                 Attended::Stop => return Ok(ControlFlow::Break(())),
-                Attended::Ended(result, asked_to_reload) => {
+                Attended::Ended(done, asked_to_reload) => {
                     self.asked_to_reload = asked_to_reload;
-                    result
+                    done
                 }
             },
         };
-        let report = result.map_err(Error::Thread).and_then(|result| result).map(|(report, anchor)| {
+        let report = done.and_then(|(reply, anchor)| {
             self.scene.anchor = anchor;
-            report
+            if let Reply::Report(report) = reply { Ok(report) } else { Err(reply.into_error()) }
         });
         self.record(profiles, report);
         self.look_for_hooks();
@@ -223,18 +271,18 @@ impl Daemon {
 
     /// Hands the outcomes to the plan. Profiles without one, because the batch as a whole failed, have failed with it.
     fn record(&mut self, profiles: &[ProfileIndex], report: Result<Report, Error>) {
-        let (mut outcomes, whole) = match report {
-            Ok(report) => (
-                report.into_iter().collect::<HashMap<_, _>>(),
-                Error::Worker(io::ErrorKind::InvalidData.into()),
-            ),
-            Err(error) => (HashMap::new(), error),
+        let (report, whole) = match report {
+            Ok(report) => (report, Error::Worker(io::ErrorKind::InvalidData.into())),
+            Err(error) => (Vec::new(), error),
         };
         let whole = Told { disposition: Disposition::Local, ..Told::of(&whole) };
         let now = self.scene.now();
         for index in profiles {
-            let verdict = match outcomes.remove(&index.0).unwrap_or_else(|| Err(whole.clone())) {
-                Ok(standing) => self.published(*index, &standing),
+            // In the order of the configuration, other than the plan's.
+            let found = report.binary_search_by_key(&index.0, |(index, _)| *index);
+            let became = found.ok().and_then(|place| report.get(place));
+            let verdict = match became.map_or(Err(&whole), |(_, became)| became.as_ref()) {
+                Ok(standing) => self.published(*index, standing),
                 Err(told) => {
                     self.verdicts.failing(index.0, &told.message, told.advice.as_deref());
                     Verdict::Failed(told.disposition)
@@ -279,32 +327,26 @@ impl Daemon {
     }
 
     fn adopt(&mut self, load: &Load<'_>, outside: &Outside) -> Result<ControlFlow<()>, Error> {
-        let (roster, place) = match &self.scene.place {
-            Place::Within(_) => read_within(load)?,
-            Place::Apart(_) => {
-                let program = Arc::clone(&self.scene.ground.program);
-                let task = Task::start("load", move || read_apart(&program)).map_err(Error::Thread)?;
-                match outside.attend(task, self.is_ready)? {
-                    Attended::Stop => return Ok(ControlFlow::Break(())),
-                    Attended::Ended(result, asked_to_reload) => {
-                        self.asked_to_reload |= asked_to_reload;
-                        result.map_err(Error::Thread)?.map_err(Error::Worker)??
-                    }
+        let (ground, anchor) = (self.scene.ground.clone(), self.scene.anchor.clone());
+        let scene = match &self.scene.place {
+            Place::Within(_) => Scene::within(ground, anchor, load)?,
+            Place::Apart(_) => match read_apart(ground, anchor, outside, self.is_ready)? {
+                None => return Ok(ControlFlow::Break(())),
+                Some((scene, asked_to_reload)) => {
+                    self.asked_to_reload |= asked_to_reload;
+                    scene
                 }
-            }
+            },
         };
-        let from = &self.scene.roster.output_dir;
-        if roster.output_dir != *from {
-            return Err(Error::OutputMoved { from: from.clone(), to: roster.output_dir });
+        let (from, to) = (&self.scene.roster.output_dir, &scene.roster.output_dir);
+        if from != to {
+            return Err(Error::OutputMoved { from: from.clone(), to: to.clone() });
         }
-        let scene = Scene { roster: Arc::new(roster), place, ..self.scene.clone() };
-        let own = scene.clone();
-        let task = Task::start("reload", move || own.look_around()).map_err(Error::Thread)?;
-        let standings = match outside.attend(task, self.is_ready)? {
+        let standings = match outside.attend(scene.start(Work::Look)?, self.is_ready)? {
             Attended::Stop => return Ok(ControlFlow::Break(())),
-            Attended::Ended(result, asked_to_reload) => {
+            Attended::Ended(done, asked_to_reload) => {
                 self.asked_to_reload |= asked_to_reload;
-                result.map_err(Error::Thread)??.0
+                standings(done)?.0
             }
         };
         self.carry_over(scene, standings);

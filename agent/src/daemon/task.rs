@@ -3,29 +3,35 @@
 
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd};
-use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::{self, JoinHandle};
+
+use super::work::Reply;
+use crate::anchor::Anchor;
+use crate::error::Error;
+
+/// What came of work, and what is known of the true time after it.
+pub(super) type Done = Result<(Reply, Option<Anchor>), Error>;
 
 /// Work under way.
 #[derive(Debug)]
-pub(super) struct Task<T> {
-    thread: JoinHandle<()>,
-    result: Receiver<T>,
+pub(super) struct Task {
+    thread: JoinHandle<Done>,
     ended: io::PipeReader,
 }
 
-impl<T: Send + 'static> Task<T> {
+impl Task {
     /// Starts `work`.
-    pub(super) fn start(name: &str, work: impl FnOnce() -> T + Send + 'static) -> io::Result<Self> {
-        let (ended, ends) = io::pipe()?;
-        let (sender, result) = sync_channel(1);
-        let thread = thread::Builder::new().name(name.to_owned()).spawn(move || {
-            let outcome = work();
-            // Nobody waits any more where the agent is about to end.
-            drop(sender.send(outcome));
-            drop(ends);
-        })?;
-        Ok(Self { thread, result, ended })
+    pub(super) fn start(name: &str, work: Box<dyn FnOnce() -> Done + Send>) -> Result<Self, Error> {
+        let start = || {
+            let (ended, ends) = io::pipe()?;
+            let thread = thread::Builder::new().name(name.to_owned()).spawn(move || {
+                let done = work();
+                drop(ends);
+                done
+            })?;
+            Ok(Self { thread, ended })
+        };
+        start().map_err(Error::Thread)
     }
 
     /// Can be read, or rather is closed, when the work has ended.
@@ -33,9 +39,13 @@ impl<T: Send + 'static> Task<T> {
         self.ended.as_fd()
     }
 
+    pub(super) fn is_finished(&self) -> bool {
+        self.thread.is_finished()
+    }
+
     /// The result of work that has ended.
-    pub(super) fn finish(self) -> io::Result<T> {
-        let result = self.result.recv().ok();
-        self.thread.join().ok().and(result).ok_or_else(|| io::Error::other("it ended without a result"))
+    pub(super) fn finish(self) -> Done {
+        let lost = || Error::Thread(io::Error::other("it ended without a result"));
+        self.thread.join().map_err(|_| lost()).flatten()
     }
 }

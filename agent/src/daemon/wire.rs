@@ -1,12 +1,10 @@
-//! How questions and answers travel between the daemon and a worker: JSON arrays, first the kind. Both sides are the
-//! same program, so there are no versions, and what cannot be read is no answer.
+//! How questions and answers travel between the daemon and a worker: numbers of eight bytes, and texts after their
+//! length. Both sides are the same program, so there are no versions, and what cannot be read is no answer.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::time::Duration;
 
-use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, percent_encode};
-use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use super::work::{Member, Reply, Roster, Work};
@@ -16,152 +14,240 @@ use crate::error::Told;
 use crate::refresh::Standing;
 use crate::schedule::Known;
 
+/// No instant.
+const NEVER: i64 = i64::MIN;
+const NONE: u64 = u64::MAX;
+
+const DISPOSITIONS: [Disposition; 5] = [
+    Disposition::Retry,
+    Disposition::Refused,
+    Disposition::Misconfigured,
+    Disposition::Local,
+    Disposition::Broken,
+];
+
 /// From the daemon, whose process id this is.
-pub(super) fn question(daemon: u32, work: &Work, anchor: Option<&Anchor>) -> String {
-    let (kind, profiles) = match work {
-        Work::Load => ("load", json!(null)),
-        Work::Look => ("look", json!(null)),
-        Work::Refresh(profiles) => ("refresh", json!(profiles)),
-        Work::Hooks => ("hooks", json!(null)),
-    };
-    json!([kind, profiles, daemon, anchor.map(anchor_value)]).to_string()
+pub(super) fn question(daemon: u32, work: &Work, anchor: Option<&Anchor>) -> Vec<u8> {
+    let mut writer = Writer(Vec::new());
+    writer.number(daemon.into());
+    writer.anchor(anchor);
+    match work {
+        Work::Load => writer.number(0),
+        Work::Look => writer.number(1),
+        Work::Hooks => writer.number(2),
+        Work::Refresh(profiles) => {
+            writer.number(3);
+            writer.length(profiles.len());
+            for (index, generation) in profiles {
+                writer.length(*index);
+                writer.number(*generation);
+            }
+        }
+    }
+    writer.0
 }
 
 pub(super) fn read_question(bytes: &[u8]) -> Option<(u32, Work, Option<Anchor>)> {
-    let value: Value = serde_json::from_slice(bytes).ok()?;
-    let work = match value.get(0)?.as_str()? {
-        "load" => Work::Load,
-        "look" => Work::Look,
-        "hooks" => Work::Hooks,
-        "refresh" => Work::Refresh(each(value.get(1)?, |pair| {
-            Some((usize::try_from(pair.get(0)?.as_u64()?).ok()?, pair.get(1)?.as_u64()?))
-        })?),
+    let mut reader = Reader(bytes);
+    let daemon = reader.number()?.try_into().ok()?;
+    let anchor = reader.anchor()?;
+    let work = match reader.number()? {
+        0 => Work::Load,
+        1 => Work::Look,
+        2 => Work::Hooks,
+        3 => Work::Refresh(reader.list(|reader| Some((reader.length()?, reader.number()?)))?),
         _ => return None,
     };
-    Some((value.get(2)?.as_u64()?.try_into().ok()?, work, value.get(3).and_then(anchor_of)))
+    Some((daemon, work, anchor))
 }
 
 /// From the worker.
-pub(super) fn answer(reply: &Reply, anchor: Option<&Anchor>) -> String {
-    let (kind, content) = match reply {
-        Reply::Loaded(roster) => ("loaded", roster_value(roster)),
-        Reply::Standings(standings) => ("standings", standings.iter().map(known_value).collect()),
-        Reply::Report(report) => {
-            let value = |(index, became): &(usize, Result<Standing, Told>)| match became {
-                Ok(standing) => json!([index, standing_value(standing)]),
-                Err(told) => json!([index, null, told_value(told)]),
-            };
-            ("report", report.iter().map(value).collect())
+pub(super) fn answer(reply: &Reply, anchor: Option<&Anchor>) -> Vec<u8> {
+    let mut writer = Writer(Vec::new());
+    writer.anchor(anchor);
+    match reply {
+        Reply::Loaded(roster) => {
+            writer.number(0);
+            writer.bytes(roster.output_dir.as_os_str().as_bytes());
+            writer.number(roster.mode.into());
+            writer.length(roster.members.len());
+            for member in &roster.members {
+                writer.bytes(member.name.as_bytes());
+                writer.number(member.has_hook.into());
+            }
         }
-        Reply::Hooks(wait) => ("hooks", json!(wait.map(|wait| wait.as_secs()))),
-        Reply::Failed(told) => ("failed", told_value(told)),
-    };
-    json!([kind, content, anchor.map(anchor_value)]).to_string()
+        Reply::Standings(standings) => {
+            writer.number(1);
+            writer.length(standings.len());
+            for (known, generation) in standings {
+                let (issued, due) = match known {
+                    Known::Nothing => (None, None),
+                    Known::Published { issued, due } => (Some(*issued), *due),
+                };
+                writer.instant(issued);
+                writer.instant(due);
+                writer.number(*generation);
+            }
+        }
+        Reply::Report(report) => {
+            writer.number(2);
+            writer.length(report.len());
+            for (index, became) in report {
+                writer.length(*index);
+                match became {
+                    Ok(standing) => {
+                        writer.number(standing.generation);
+                        writer.instant(standing.due);
+                        writer.instant(standing.expiration);
+                        writer.number(standing.is_extended.into());
+                    }
+                    Err(told) => {
+                        writer.number(NONE);
+                        writer.told(told);
+                    }
+                }
+            }
+        }
+        Reply::Hooks(wait) => {
+            writer.number(3);
+            writer.number(wait.map_or(NONE, |wait| wait.as_secs()));
+        }
+        Reply::Failed(told) => {
+            writer.number(4);
+            writer.told(told);
+        }
+    }
+    writer.0
 }
 
 pub(super) fn read_answer(bytes: &[u8]) -> Option<(Reply, Option<Anchor>)> {
-    let value: Value = serde_json::from_slice(bytes).ok()?;
-    let content = value.get(1)?;
-    let reply = match value.get(0)?.as_str()? {
-        "loaded" => Reply::Loaded(roster_of(content)?),
-        "standings" => Reply::Standings(each(content, known_of)?),
-        "report" => Reply::Report(each(content, |entry| {
-            let became = match entry.get(2) {
-                None => Ok(standing_of(entry.get(1)?)?),
-                Some(told) => Err(told_of(told)?),
-            };
-            Some((usize::try_from(entry.get(0)?.as_u64()?).ok()?, became))
+    let mut reader = Reader(bytes);
+    let anchor = reader.anchor()?;
+    let reply = match reader.number()? {
+        0 => Reply::Loaded(Roster {
+            output_dir: OsString::from_vec(reader.bytes()?.to_vec()).into(),
+            mode: reader.number()?.try_into().ok()?,
+            members: reader
+                .list(|reader| Some(Member { name: reader.text()?, has_hook: reader.number()? == 1 }))?,
+        }),
+        1 => Reply::Standings(reader.list(|reader| {
+            let (issued, due) = (reader.instant()?, reader.instant()?);
+            let known = issued.map_or(Known::Nothing, |issued| Known::Published { issued, due });
+            Some((known, reader.number()?))
         })?),
-        "hooks" => Reply::Hooks(content.as_u64().map(Duration::from_secs)),
-        "failed" => Reply::Failed(told_of(content)?),
+        2 => Reply::Report(reader.list(|reader| Some((reader.length()?, reader.became()?)))?),
+        3 => Reply::Hooks(Some(reader.number()?).filter(|wait| *wait != NONE).map(Duration::from_secs)),
+        4 => Reply::Failed(reader.told()?),
         _ => return None,
     };
-    Some((reply, value.get(2).and_then(anchor_of)))
+    Some((reply, anchor))
 }
 
-fn each<T>(list: &Value, read: impl Fn(&Value) -> Option<T>) -> Option<Vec<T>> {
-    list.as_array()?.iter().map(read).collect()
-}
+struct Writer(Vec<u8>);
 
-fn roster_value(roster: &Roster) -> Value {
-    // A path need not be text.
-    let output_dir = percent_encode(roster.output_dir.as_os_str().as_bytes(), NON_ALPHANUMERIC).to_string();
-    let members: Value = roster.members.iter().map(|member| json!([member.name, member.has_hook])).collect();
-    json!([output_dir, roster.mode, members])
-}
+impl Writer {
+    fn number(&mut self, number: u64) {
+        self.0.extend_from_slice(&number.to_le_bytes());
+    }
 
-fn roster_of(value: &Value) -> Option<Roster> {
-    let output_dir = percent_decode_str(value.get(0)?.as_str()?).collect();
-    let member = |member: &Value| {
-        Some(Member { name: member.get(0)?.as_str()?.to_owned(), has_hook: member.get(1)?.as_bool()? })
-    };
-    Some(Roster {
-        output_dir: OsString::from_vec(output_dir).into(),
-        mode: value.get(1)?.as_u64()?.try_into().ok()?,
-        members: each(value.get(2)?, member)?,
-    })
-}
+    fn length(&mut self, length: usize) {
+        self.number(u64::try_from(length).unwrap_or_default());
+    }
 
-fn known_value((known, generation): &(Known, u64)) -> Value {
-    match known {
-        Known::Nothing => json!([]),
-        Known::Published { issued, due } => {
-            json!([issued.unix_timestamp(), due.map(OffsetDateTime::unix_timestamp), generation])
+    fn bytes(&mut self, bytes: &[u8]) {
+        self.length(bytes.len());
+        self.0.extend_from_slice(bytes);
+    }
+
+    /// Whole seconds, as the agent remembers its instants.
+    fn instant(&mut self, instant: Option<OffsetDateTime>) {
+        let seconds = instant.map_or(NEVER, OffsetDateTime::unix_timestamp);
+        self.0.extend_from_slice(&seconds.to_le_bytes());
+    }
+
+    fn told(&mut self, told: &Told) {
+        self.bytes(told.message.as_bytes());
+        self.bytes(told.advice.as_deref().unwrap_or_default().as_bytes());
+        let place = DISPOSITIONS.iter().position(|disposition| *disposition == told.disposition);
+        self.length(place.unwrap_or_default());
+        self.number(told.exit_code.into());
+    }
+
+    /// Not as in `status.json`: within one daemon an anchor holds without a name of the boot, and to the millisecond.
+    fn anchor(&mut self, anchor: Option<&Anchor>) {
+        self.instant(anchor.map(|anchor| anchor.true_time));
+        if let Some(anchor) = anchor {
+            self.number(anchor.true_time.millisecond().into());
+            self.number(u64::try_from(anchor.since_boot.as_millis()).unwrap_or_default());
+            self.bytes(anchor.boot_id.as_bytes());
         }
     }
 }
 
-fn known_of(value: &Value) -> Option<(Known, u64)> {
-    let Some(issued) = value.get(0) else { return Some((Known::Nothing, 0)) };
-    let known = Known::Published { issued: instant(issued)?, due: instant(value.get(1)?) };
-    Some((known, value.get(2)?.as_u64()?))
-}
+struct Reader<'a>(&'a [u8]);
 
-fn standing_value(standing: &Standing) -> Value {
-    let due = standing.due.map(OffsetDateTime::unix_timestamp);
-    let expiration = standing.expiration.map(OffsetDateTime::unix_timestamp);
-    json!([standing.generation, due, expiration, standing.is_extended])
-}
+impl<'a> Reader<'a> {
+    fn eight(&mut self) -> Option<[u8; 8]> {
+        let (eight, rest) = self.0.split_first_chunk()?;
+        self.0 = rest;
+        Some(*eight)
+    }
 
-fn standing_of(value: &Value) -> Option<Standing> {
-    Some(Standing {
-        generation: value.get(0)?.as_u64()?,
-        due: instant(value.get(1)?),
-        expiration: instant(value.get(2)?),
-        is_extended: value.get(3)?.as_bool()?,
-    })
-}
+    fn number(&mut self) -> Option<u64> {
+        self.eight().map(u64::from_le_bytes)
+    }
 
-fn told_value(told: &Told) -> Value {
-    json!([told.message, told.advice, told.disposition.as_str(), told.exit_code])
-}
+    fn length(&mut self) -> Option<usize> {
+        self.number()?.try_into().ok()
+    }
 
-fn told_of(value: &Value) -> Option<Told> {
-    Some(Told {
-        message: value.get(0)?.as_str()?.to_owned(),
-        advice: value.get(1)?.as_str().map(str::to_owned),
-        disposition: Disposition::parse(value.get(2)?.as_str()?)?,
-        exit_code: value.get(3)?.as_u64()?.try_into().ok()?,
-    })
-}
+    fn bytes(&mut self) -> Option<&'a [u8]> {
+        let length = self.length()?;
+        let (bytes, rest) = self.0.split_at_checked(length)?;
+        self.0 = rest;
+        Some(bytes)
+    }
 
-/// Not the form of `status.json`: within one daemon an anchor holds without a name of the boot.
-fn anchor_value(anchor: &Anchor) -> Value {
-    let since_boot = u64::try_from(anchor.since_boot.as_millis()).unwrap_or_default();
-    let milliseconds = i64::from(anchor.true_time.millisecond());
-    json!([anchor.boot_id, since_boot, anchor.true_time.unix_timestamp(), milliseconds])
-}
+    fn text(&mut self) -> Option<String> {
+        Some(str::from_utf8(self.bytes()?).ok()?.to_owned())
+    }
 
-fn anchor_of(value: &Value) -> Option<Anchor> {
-    let milliseconds = time::Duration::milliseconds(value.get(3)?.as_i64()?);
-    Some(Anchor {
-        boot_id: value.get(0)?.as_str()?.to_owned(),
-        since_boot: Duration::from_millis(value.get(1)?.as_u64()?),
-        true_time: instant(value.get(2)?)?.checked_add(milliseconds)?,
-    })
-}
+    fn list<T>(&mut self, item: impl Fn(&mut Self) -> Option<T>) -> Option<Vec<T>> {
+        let length = self.length()?;
+        (0..length).map(|_| item(self)).collect()
+    }
 
-/// Whole seconds, as the agent remembers its instants.
-fn instant(value: &Value) -> Option<OffsetDateTime> {
-    OffsetDateTime::from_unix_timestamp(value.as_i64()?).ok()
+    fn instant(&mut self) -> Option<Option<OffsetDateTime>> {
+        let seconds = i64::from_le_bytes(self.eight()?);
+        if seconds == NEVER {
+            return Some(None);
+        }
+        OffsetDateTime::from_unix_timestamp(seconds).ok().map(Some)
+    }
+
+    fn became(&mut self) -> Option<Result<Standing, Told>> {
+        let generation = self.number()?;
+        if generation == NONE {
+            return self.told().map(Err);
+        }
+        let (due, expiration) = (self.instant()?, self.instant()?);
+        Some(Ok(Standing { generation, due, expiration, is_extended: self.number()? == 1 }))
+    }
+
+    fn told(&mut self) -> Option<Told> {
+        Some(Told {
+            message: self.text()?,
+            advice: Some(self.text()?).filter(|advice| !advice.is_empty()),
+            disposition: *DISPOSITIONS.get(self.length()?)?,
+            exit_code: self.number()?.try_into().ok()?,
+        })
+    }
+
+    fn anchor(&mut self) -> Option<Option<Anchor>> {
+        let Some(second) = self.instant()? else { return Some(None) };
+        let milliseconds = time::Duration::milliseconds(self.number()?.try_into().ok()?);
+        let since_boot = Duration::from_millis(self.number()?);
+        let true_time = second.checked_add(milliseconds)?;
+        Some(Some(Anchor { boot_id: self.text()?, since_boot, true_time }))
+    }
 }

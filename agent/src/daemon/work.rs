@@ -1,6 +1,7 @@
 //! What the daemon has done for it: its configuration read, what is published looked at, profiles refreshed, hooks
 //! run. Typed questions and answers, and the one place that answers them, in whichever process that is.
 
+use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -39,7 +40,7 @@ pub(crate) struct Loaded {
 pub(crate) type Load<'a> = dyn Fn(Origin<'_>) -> Result<Loaded, Error> + 'a;
 
 /// What the daemon itself knows of its configuration.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Roster {
     pub(super) output_dir: PathBuf,
     /// The mode of that directory.
@@ -84,6 +85,30 @@ pub(super) enum Reply {
     Hooks(Option<Duration>),
     /// It could not be done as a whole.
     Failed(Told),
+}
+
+impl Work {
+    /// A name for its thread.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Load => "load",
+            Self::Look => "look",
+            Self::Refresh(_) => "batch",
+            Self::Hooks => "hooks",
+        }
+    }
+}
+
+impl Reply {
+    /// Why it is not the answer that was asked for.
+    pub(super) fn into_error(self) -> Error {
+        match self {
+            Self::Failed(told) => Error::Told(told),
+            Self::Loaded(_) | Self::Standings(_) | Self::Report(_) | Self::Hooks(_) => {
+                Error::Worker(io::ErrorKind::InvalidData.into())
+            }
+        }
+    }
 }
 
 impl Roster {

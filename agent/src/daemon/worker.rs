@@ -20,6 +20,7 @@ use nix::sys::signal::Signal;
 use nix::unistd::getppid;
 
 use super::signals;
+use super::task::Done;
 use super::wire;
 use super::work::{Load, Origin, Reply, Work, perform};
 use crate::anchor::Anchor;
@@ -38,17 +39,16 @@ pub(super) fn texts_file() -> io::Result<File> {
     Ok(memfd_create("configuration", MFdFlags::MFD_CLOEXEC)?.into())
 }
 
-/// Has `work` done, with what is known of the true time before and after. `program` is the daemon's own path.
+/// Has `work` done, with what is known of the true time. `program` is the daemon's own path.
 ///
 /// # Errors
 ///
 /// When no process can be started, or it ends without an answer.
-pub(super) fn ask(
-    program: &Path,
-    texts: &File,
-    work: &Work,
-    anchor: Option<&Anchor>,
-) -> io::Result<(Reply, Option<Anchor>)> {
+pub(super) fn ask(program: &Path, texts: &File, work: &Work, anchor: Option<&Anchor>) -> Done {
+    exchange(program, texts, &wire::question(std::process::id(), work, anchor)).map_err(Error::Worker)
+}
+
+fn exchange(program: &Path, texts: &File, question: &[u8]) -> io::Result<(Reply, Option<Anchor>)> {
     let (mut ours, theirs) = UnixStream::pair()?;
     let mut child = Command::new(OURSELVES)
         .arg0(program)
@@ -59,7 +59,7 @@ pub(super) fn ask(
         .spawn()?;
     let mut answer = Vec::new();
     let exchanged = ours
-        .write_all(wire::question(std::process::id(), work, anchor).as_bytes())
+        .write_all(question)
         .and_then(|()| ours.shutdown(Shutdown::Write))
         .and_then(|()| ours.read_to_end(&mut answer));
     let status = child.wait()?;
@@ -100,5 +100,5 @@ fn serve(load: &Load<'_>, host: &Host<'_>) -> io::Result<()> {
         Ok(loaded) => perform(host, &loaded, &work),
         Err(error) => Reply::Failed(Told::of(&error)),
     };
-    link.write_all(wire::answer(&reply, host.anchor().as_ref()).as_bytes())
+    link.write_all(&wire::answer(&reply, host.anchor().as_ref()))
 }

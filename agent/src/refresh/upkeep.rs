@@ -17,20 +17,15 @@ use crate::output::names::file_name;
 const LIFE_LOCK_FILE: &str = "daemon.lock";
 
 impl Keeper<'_> {
-    /// Takes the lock of the one daemon of `output_dir`, a directory of that mode, which is released when the file is closed. A predecessor
-    /// that is about to end is waited for, and no batch is.
+    /// Takes the lock of the one daemon of `output_dir`, a directory of that mode; it is released when the file is
+    /// closed. Neither another daemon nor a batch is waited for.
     ///
     /// # Errors
     ///
-    /// When the directories cannot be used, or another daemon holds the lock for longer than `patience`.
-    pub fn life_lock(
-        clock: &dyn Clock,
-        output_dir: &Path,
-        mode: u32,
-        patience: Duration,
-    ) -> Result<File, OutputError> {
+    /// When the directories cannot be used, or another daemon holds the lock.
+    pub fn life_lock(clock: &dyn Clock, output_dir: &Path, mode: u32) -> Result<File, OutputError> {
         let top = Directory::open_top(output_dir, mode)?;
-        lock(&top.subdirectory("state", CLOSED)?, LIFE_LOCK_FILE, patience, clock)
+        lock(&top.subdirectory("state", CLOSED)?, LIFE_LOCK_FILE, Duration::ZERO, clock)
     }
 
     /// Brings the directory in line with the configuration without refreshing anything: sweeps what a crash left,
