@@ -65,6 +65,8 @@ pub enum ChainError {
 #[derive(Debug)]
 pub struct Chains<'a> {
     host: &'a Host<'a>,
+    /// The same host for profiles that believe its clock.
+    uncorrected: Host<'a>,
     /// Held while they are fetched, so that chains that run side by side fetch them once.
     instances: Mutex<HashMap<InstanceKey, Result<InstanceCredentials, Arc<ImdsError>>>>,
     identities: Mutex<HashMap<String, InstanceIdentity>>,
@@ -72,13 +74,20 @@ pub struct Chains<'a> {
     silent: Mutex<BTreeSet<String>>,
 }
 
-type InstanceKey = (String, Option<String>);
+type InstanceKey = (String, Option<String>, bool);
 
 impl<'a> Chains<'a> {
     /// Nothing is fetched yet.
     #[must_use]
     pub fn new(host: &'a Host<'a>) -> Self {
-        Self { host, instances: Mutex::default(), identities: Mutex::default(), silent: Mutex::default() }
+        let (instances, identities) = (Mutex::default(), Mutex::default());
+        Self { host, uncorrected: host.uncorrected(), instances, identities, silent: Mutex::default() }
+    }
+
+    /// The host as `profile` wants it to be: with the time that services have told, or with its own clock.
+    #[must_use]
+    pub fn host(&self, profile: &Profile) -> &Host<'a> {
+        if profile.corrects_clock { self.host } else { &self.uncorrected }
     }
 
     /// Carries out the chain of `profile`. `known_reduced` are the durations that STS is known not to grant.
@@ -115,7 +124,8 @@ impl<'a> Chains<'a> {
     fn attempt(&self, profile: &Profile, known_reduced: &[ReducedDuration]) -> Result<Obtained, ChainError> {
         let (mut issued, real_expiration) = self.base(profile)?;
         let region = self.region(profile)?;
-        let mut at = self.host.true_time();
+        let host = self.host(profile);
+        let mut at = host.true_time();
         let mut reduced = Vec::new();
         let mut fallback_region: Option<String> = None;
         for role in &profile.chain.roles {
@@ -127,18 +137,18 @@ impl<'a> Chains<'a> {
             };
             let session_name = self.session_name(profile, role)?;
             let (assumed, answered) = sts::somewhere(region, &profile.sts_fallback_regions, |region| {
-                let sts = Sts::new(&profile.sts, region, self.host)?;
+                let sts = Sts::new(&profile.sts, region, host)?;
                 if locked(&self.silent).contains(sts.url()) {
                     return Err(StsError::StillSilent { endpoint: sts.url().to_owned() });
                 }
-                let started = self.host.clock.uptime();
+                let started = host.clock.uptime();
                 let assumed = assume(&sts, role, &session_name, &issued, known_reduced);
                 if matches!(assumed, Err(StsError::Unreachable { .. })) {
                     locked(&self.silent).insert(sts.url().to_owned());
                 }
                 // The time before the call, as it is known after it: the call may have told the time.
-                let taken = self.host.clock.uptime().saturating_sub(started);
-                at = self.host.true_time().saturating_sub(taken.try_into().unwrap_or_default());
+                let taken = host.clock.uptime().saturating_sub(started);
+                at = host.true_time().saturating_sub(taken.try_into().unwrap_or_default());
                 assumed
             })
             .map_err(failed)?;
@@ -182,7 +192,7 @@ impl<'a> Chains<'a> {
     }
 
     fn fetch_instance(&self, profile: &Profile) -> Result<InstanceCredentials, ImdsError> {
-        let imds = Imds::open(&profile.imds, self.host)?;
+        let imds = Imds::open(&profile.imds, self.host(profile))?;
         let fetched = imds.credentials()?;
         info!("instance profile role `{}`", fetched.role_name);
         // While the session token is at hand: one request more only for what the configuration leaves open.
@@ -202,7 +212,7 @@ impl<'a> Chains<'a> {
         if let Some(identity) = identities.get(&profile.imds.endpoint) {
             return Ok(identity.clone());
         }
-        let imds = Imds::open(&profile.imds, self.host).map_err(failed)?;
+        let imds = Imds::open(&profile.imds, self.host(profile)).map_err(failed)?;
         let identity = identity_of(&imds, profile).map_err(failed)?;
         identities.insert(profile.imds.endpoint.clone(), identity.clone());
         Ok(identity)
@@ -252,7 +262,7 @@ fn sts_region<'r>(profile: &Profile, role: &Role, region: Option<&'r str>) -> Re
 }
 
 fn instance_key(profile: &Profile) -> InstanceKey {
-    (profile.imds.endpoint.clone(), profile.imds.instance_profile_name.clone())
+    (profile.imds.endpoint.clone(), profile.imds.instance_profile_name.clone(), profile.corrects_clock)
 }
 
 fn assume(
@@ -324,6 +334,12 @@ impl ChainError {
     #[must_use]
     pub fn is_imds_outage(&self) -> bool {
         matches!(self, Self::Imds(cause) if cause.is_outage())
+    }
+
+    /// Whether the instance metadata service was asked, and did not give what was wanted.
+    #[must_use]
+    pub fn is_answer_of_imds(&self) -> bool {
+        matches!(self, Self::Imds(cause) if !matches!(**cause, ImdsError::Disabled))
     }
 
     /// One sentence for the operator.

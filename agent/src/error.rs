@@ -156,13 +156,23 @@ impl Error {
             | Self::Thread(_)
             | Self::Worker(_)
             | Self::Hook { .. } => Disposition::Local,
-            Self::Told(told) => told.disposition,
+            Self::Told(told) => told.pace,
             Self::Usage(_) | Self::Config(_) | Self::NoProfile { .. } | Self::OutputMoved { .. } => {
                 Disposition::Misconfigured
             }
             Self::Signals(_) => Disposition::Broken,
             Self::NothingPublished { .. } | Self::NoStatus => Disposition::Retry,
         }
+    }
+
+    /// What it means for the plan of a daemon. Whatever the instance's own service refuses may be mended from outside
+    /// at any time, and to ask it again costs nobody anything.
+    #[must_use]
+    pub fn pace(&self) -> Disposition {
+        if matches!(self, Self::Chain { cause, .. } if cause.is_answer_of_imds()) {
+            return Disposition::Retry;
+        }
+        self.disposition()
     }
 
     /// At most one sentence for the operator.
@@ -213,8 +223,8 @@ pub struct Told {
     pub message: String,
     /// What it advises.
     pub advice: Option<String>,
-    /// What kind of error it is.
-    pub disposition: Disposition,
+    /// What it means for the next try.
+    pub pace: Disposition,
     /// The exit code for it.
     pub exit_code: u8,
 }
@@ -226,7 +236,7 @@ impl Told {
         Self {
             message: error.with_causes(),
             advice: error.advice(),
-            disposition: error.disposition(),
+            pace: error.pace(),
             exit_code: error.exit_code(),
         }
     }

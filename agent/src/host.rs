@@ -56,6 +56,12 @@ impl<'a> Host<'a> {
         self
     }
 
+    /// The same host for those who believe its clock whatever anybody says.
+    #[must_use]
+    pub fn uncorrected(&self) -> Self {
+        Self::new(self.clock, self.transport, self.jitter.up_to(u64::MAX)).correcting(false)
+    }
+
     /// Whether services are believed more than the clock.
     #[must_use]
     pub fn corrects_clock(&self) -> bool {

@@ -14,7 +14,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
-use crate::host::{has_program, quoted};
+use crate::host::{has_program, has_root, quoted};
 use crate::observe::timed;
 use crate::support::{INSTANCE_CROSS_ACCOUNT, World};
 
@@ -167,6 +167,41 @@ fn a_hook_that_cannot_be_started_is_a_failing_one() {
     world
         .write("config", format!("{INSTANCE_CROSS_ACCOUNT}rolekeeper_on_rotate = /bin/sh -c 'kill -9 $$'\n"));
     world.run(&["refresh"]).assert_failure(0, &["ended by signal 9", "attempt 2"]);
+}
+
+#[test]
+fn root_runs_no_hook_that_another_user_could_replace() {
+    if !has_root() {
+        return;
+    }
+    let world = hooked(RECORD, "");
+    let hook = world.directory.join("hook");
+    let mode = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    mode(&hook, 0o720);
+    let run = world.run(&["refresh"]);
+    run.assert_failure(0, &["root does not run it", "/hook` has mode 0720", "chmod go-w"]);
+    assert_eq!(read(&world, "ran"), "");
+    assert!(!world.is_unpublished(NAME), "the credentials are none of the hook's business");
+    mode(&hook, 0o700);
+    mode(&world.directory, 0o777);
+    // The configuration lies there too, and goes with its directory.
+    let elsewhere = World::new(&fs::read_to_string(world.directory.join("config")).unwrap());
+    elsewhere.run(&["refresh"]).assert_failure(0, &["root does not run it", "has mode 0777"]);
+    // A name is held against the directory of `PATH` that it is found in.
+    let config = format!("{INSTANCE_CROSS_ACCOUNT}rolekeeper_on_rotate = hook\n");
+    elsewhere.write("config", config);
+    let path = format!("/nowhere:{}:/usr/bin:/bin", world.directory.display());
+    let searching = [("PATH", std::ffi::OsStr::new(&path))];
+    elsewhere.run_with(&searching, &["refresh"]).assert_failure(0, &["has mode 0777"]);
+    assert_eq!(read(&world, "ran"), "");
+    mode(&world.directory, 0o700);
+    elsewhere.run_with(&searching, &["refresh"]).assert_silent_success();
+    assert_eq!(read(&world, "ran"), "2\n".replace('2', &generation(&elsewhere)));
+}
+
+/// The generation of what is published.
+fn generation(world: &World) -> String {
+    world.status(NAME)["generation"].to_string()
 }
 
 #[test]

@@ -72,15 +72,11 @@ fn as_agent(context: &Context<'_>, config: &Config, name: &str, reuse: Reuse) ->
     let keeper = Keeper::open(context.host, config, &facts).map_err(|error| {
         if is_for_readers(&error) { Refusal::Reader(error.into()) } else { Refusal::Failed(error.into()) }
     })?;
-    let report =
-        keeper.refresh(&[Selected { name, reuse }]).map_err(|error| Refusal::Failed(error.into()))?;
-    for (_, outcome) in report {
-        let Outcome::Failed { error, remaining, .. } = outcome else { continue };
-        // A file of others that could not be written says nothing about these credentials.
-        if remaining.is_none_or(|left| !left.is_positive()) && !matches!(error, Error::Merge { .. }) {
-            return Err(Refusal::Failed(error));
-        }
-        warn!("{}; the published credentials are still valid", error.with_causes());
+    refresh(&keeper, name, reuse)?;
+    // A file that was given away is kept while the state calls it fresh, even where its owner has changed it; what is
+    // handed on here has to be what was published.
+    if keeper.published(name).is_none() {
+        refresh(&keeper, name, Reuse::Nothing)?;
     }
     let published = keeper.published(name).and_then(found).ok_or_else(|| {
         let reason = "what was published is gone".to_owned();
@@ -92,6 +88,20 @@ fn as_agent(context: &Context<'_>, config: &Config, name: &str, reuse: Reuse) ->
         warn!("{}", failed.error.with_causes());
     }
     published
+}
+
+fn refresh(keeper: &Keeper<'_>, name: &str, reuse: Reuse) -> Result<(), Refusal> {
+    let report =
+        keeper.refresh(&[Selected { name, reuse }]).map_err(|error| Refusal::Failed(error.into()))?;
+    for (_, outcome) in report {
+        let Outcome::Failed { error, remaining, .. } = outcome else { continue };
+        // A file of others that could not be written says nothing about these credentials.
+        if remaining.is_none_or(|left| !left.is_positive()) && !matches!(error, Error::Merge { .. }) {
+            return Err(Refusal::Failed(error));
+        }
+        warn!("{}; the published credentials are still valid", error.with_causes());
+    }
+    Ok(())
 }
 
 /// Reads what somebody else published. The error is `None` where nothing was there to read, so that the reason why

@@ -17,7 +17,7 @@ pub(super) fn run(context: &Context<'_>, profile: Option<&str>) -> Result<u8, Er
     let failed = |cause| Error::Chain { profile: name.clone(), cause: Box::new(cause) };
     let obtained = chains.obtain(&profile, &[]).map_err(failed)?;
     let region = obtained.region.as_deref().ok_or(ChainError::Sts(StsError::NoRegion)).map_err(failed)?;
-    let identity = Sts::new(&profile.sts, region, context.host)
+    let identity = Sts::new(&profile.sts, region, chains.host(&profile))
         .and_then(|sts| sts.caller_identity(&obtained.issued.credentials))
         .map_err(|cause| failed(ChainError::Sts(cause)))?;
     let text =

@@ -16,7 +16,7 @@ use super::problem::Problem;
 use super::profile::{refuse_later, resolve_chain};
 use super::rotate;
 use super::settings;
-use super::values::Setting;
+use super::values::{Setting, is_true};
 use crate::environment::Environment;
 
 /// The longest session of a role that another role assumed.
@@ -50,6 +50,12 @@ impl Assembly<'_> {
         Ok(Profile {
             name: section.name.clone(),
             imds: resolve_imds(section, self.environment)?,
+            corrects_clock: !is_true(
+                section,
+                self.environment,
+                "AWS_DISABLE_CLOCK_SKEW_CORRECTION",
+                "disable_clock_skew_correction",
+            ),
             publication: settings::publication(section, &self.accounts, self.environment)?,
             refresh: settings::refresh(section)?,
             sts_fallback_regions: rotate::fallback_regions(

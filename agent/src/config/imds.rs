@@ -4,7 +4,7 @@ use super::document::Section;
 use super::error::ConfigError;
 use super::model::ImdsSettings;
 use super::url::Url;
-use super::values::Setting;
+use super::values::{Setting, is_true};
 use crate::environment::Environment;
 
 const IPV4: &str = "http://169.254.169.254";
@@ -25,7 +25,8 @@ pub(crate) fn resolve_imds(
     let mode = find("AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE", "ec2_metadata_service_endpoint_mode");
     let endpoint = match (custom, mode) {
         (Some(setting), _) => {
-            Url::parse(setting.value).ok_or_else(|| {
+            // The service speaks plain HTTP only, and its answers never leave the host's own link.
+            Url::parse(setting.value).filter(|url| !url.is_https).ok_or_else(|| {
                 setting.error(
                     "not an http URL of a host",
                     "write `http://HOST:PORT`, an IPv6 address in brackets, or leave it out",
@@ -48,9 +49,7 @@ pub(crate) fn resolve_imds(
     }
     Ok(ImdsSettings {
         endpoint,
-        // The published rule: `true` in any letter case disables, every other value does not.
-        disabled: find("AWS_EC2_METADATA_DISABLED", "disable_ec2_metadata")
-            .is_some_and(|setting| setting.value.eq_ignore_ascii_case("true")),
+        disabled: is_true(profile, environment, "AWS_EC2_METADATA_DISABLED", "disable_ec2_metadata"),
         instance_profile_name: name.map(|setting| setting.value.to_owned()),
     })
 }

@@ -87,6 +87,7 @@ pub(crate) const KEYS: &[Key] = &[
     key("ec2_metadata_service_endpoint_mode", Reach::Selected, State::Built),
     key("disable_ec2_metadata", Reach::Selected, State::Built),
     key("ec2_instance_profile_name", Reach::Selected, State::Built),
+    key("disable_clock_skew_correction", Reach::Selected, State::Built),
     key("aws_access_key_id", Reach::Base, State::Built),
     key("aws_secret_access_key", Reach::Base, State::Built),
     key("aws_session_token", Reach::Base, State::Built),

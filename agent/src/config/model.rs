@@ -21,6 +21,9 @@ pub struct Profile {
     pub sts: StsSettings,
     /// How IMDS is reached.
     pub imds: ImdsSettings,
+    /// Whether services may correct the time for its requests: `AWS_DISABLE_CLOCK_SKEW_CORRECTION`, else
+    /// `disable_clock_skew_correction`, opts out.
+    pub corrects_clock: bool,
     /// How its files are published.
     pub publication: Publication,
     /// When it is refreshed.

@@ -88,6 +88,17 @@ pub(crate) fn flag(
     Setting::find(profile, environment, variable, key).map_or(Ok(false), |setting| setting.boolean())
 }
 
+/// Whether a setting says `true`, in any letter case; the SDKs take every other value for no where they disable.
+pub(crate) fn is_true(
+    profile: &Section,
+    environment: &Environment,
+    variable: &'static str,
+    key: &'static str,
+) -> bool {
+    Setting::find(profile, environment, variable, key)
+        .is_some_and(|setting| setting.value.eq_ignore_ascii_case("true"))
+}
+
 /// `path` with `~` as its whole first component replaced by `HOME`; any other `~` is a file name like others.
 ///
 /// # Errors

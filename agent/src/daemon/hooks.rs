@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use log::warn;
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 
 use super::scene::Scene;
 use super::task::{Done, Task};
@@ -36,7 +37,11 @@ impl Hooks {
             let again = now.saturating_add(wait);
             self.due = Some(self.due.map_or(again, |due| due.min(again)));
         }
-        if self.task.is_some() || self.due.is_none_or(|due| due > now) {
+        if self.task.is_some() {
+            return;
+        }
+        reap_orphans();
+        if self.due.is_none_or(|due| due > now) {
             return;
         }
         match scene.start(Work::Hooks) {
@@ -58,6 +63,14 @@ impl Hooks {
             (None, Some(due)) => due.saturating_sub(now),
             (None, None) => Duration::MAX,
         }
+    }
+}
+
+/// As process 1 of a container the daemon inherits what hooks leave in the background, and nobody else collects it.
+/// Called where no child of our own is waited for, so that none is taken away.
+fn reap_orphans() {
+    if std::process::id() == 1 {
+        while waitpid(None, Some(WaitPidFlag::WNOHANG)).is_ok_and(|ended| ended != WaitStatus::StillAlive) {}
     }
 }
 

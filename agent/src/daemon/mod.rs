@@ -275,7 +275,7 @@ impl Daemon {
             Ok(report) => (report, Error::Worker(io::ErrorKind::InvalidData.into())),
             Err(error) => (Vec::new(), error),
         };
-        let whole = Told { disposition: Disposition::Local, ..Told::of(&whole) };
+        let whole = Told { pace: Disposition::Local, ..Told::of(&whole) };
         let now = self.scene.now();
         for index in profiles {
             // In the order of the configuration, other than the plan's.
@@ -285,7 +285,7 @@ impl Daemon {
                 Ok(standing) => self.published(*index, standing),
                 Err(told) => {
                     self.verdicts.failing(index.0, &told.message, told.advice.as_deref());
-                    Verdict::Failed(told.disposition)
+                    Verdict::Failed(told.pace)
                 }
             };
             self.plan.record(*index, verdict, &now);
@@ -313,7 +313,7 @@ impl Daemon {
 
     /// Takes over a configuration that was read again. One that cannot be used changes nothing.
     fn reload(&mut self, load: &Load<'_>, outside: &Outside) -> Result<ControlFlow<()>, Error> {
-        outside.notifier.reloading();
+        outside.notifier.reloading(self.scene.ground.clock.uptime());
         match self.adopt(load, outside) {
             Ok(ControlFlow::Break(())) => return Ok(ControlFlow::Break(())),
             Ok(ControlFlow::Continue(())) => info!("the configuration was read again"),

@@ -48,8 +48,11 @@ impl Notifier {
         self.send(&format!("EXTEND_TIMEOUT_USEC={}", more.as_micros()));
     }
 
-    pub(super) fn reloading(&self) {
-        self.send("RELOADING=1\nSTATUS=reading the configuration");
+    /// Reading the configuration again, since the monotonic time `now`: a manager that sent the signal, as for
+    /// `Type=notify-reload`, waits for an answer that is younger than it.
+    pub(super) fn reloading(&self, now: Duration) {
+        let microseconds = now.as_micros();
+        self.send(&format!("RELOADING=1\nMONOTONIC_USEC={microseconds}\nSTATUS=reading the configuration"));
     }
 
     pub(super) fn stopping(&self) {

@@ -168,7 +168,7 @@ impl Writer {
     fn told(&mut self, told: &Told) {
         self.bytes(told.message.as_bytes());
         self.bytes(told.advice.as_deref().unwrap_or_default().as_bytes());
-        let place = DISPOSITIONS.iter().position(|disposition| *disposition == told.disposition);
+        let place = DISPOSITIONS.iter().position(|disposition| *disposition == told.pace);
         self.length(place.unwrap_or_default());
         self.number(told.exit_code.into());
     }
@@ -238,7 +238,7 @@ impl<'a> Reader<'a> {
         Some(Told {
             message: self.text()?,
             advice: Some(self.text()?).filter(|advice| !advice.is_empty()),
-            disposition: *DISPOSITIONS.get(self.length()?)?,
+            pace: *DISPOSITIONS.get(self.length()?)?,
             exit_code: self.number()?.try_into().ok()?,
         })
     }

@@ -10,7 +10,9 @@ use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io::{self, PipeReader, Read as _};
 use std::os::fd::AsFd as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -20,10 +22,11 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal, killpg};
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, geteuid};
 use zeroize::Zeroizing;
 
 use crate::clock::Clock;
+use crate::config::trust::{self, TrustError, Untrusted};
 use crate::environment::Environment;
 
 /// The first argument that makes the program start a hook instead of reading a command line.
@@ -93,6 +96,8 @@ pub struct Output {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum HookError {
+    /// Another user could replace the program, which root would run.
+    Untrusted(Untrusted),
     /// It could not be started.
     Start(io::Error),
     /// It could not be waited for.
@@ -140,10 +145,34 @@ impl Hook<'_> {
     /// Where it takes too long, its whole process group is asked to end, and two seconds later made to.
     pub fn run(&self, clock: &dyn Clock) -> (Output, Result<(), HookError>) {
         let mut output = Output { kept: Zeroizing::new(Vec::with_capacity(KEPT)), dropped: 0 };
-        let ended = self.start().map_err(HookError::Start).and_then(|(child, reader)| {
+        let started = self.check().and_then(|()| self.start().map_err(HookError::Start));
+        let ended = started.and_then(|(child, reader)| {
             Running::watch(child, reader).map_err(HookError::Wait)?.finish(self.timeout, clock, &mut output)
         });
         (output, ended)
+    }
+
+    /// Root runs no program that another user could replace. One that is not there is left to the start, which says so.
+    fn check(&self) -> Result<(), HookError> {
+        match self.program().map(|program| trust::check(&program)) {
+            Some(Err(TrustError::Untrusted(who))) if geteuid().is_root() => Err(HookError::Untrusted(who)),
+            _ => Ok(()),
+        }
+    }
+
+    /// The file that will be run: the first word, looked for as the hook's own `PATH` says where it has no slash.
+    fn program(&self) -> Option<PathBuf> {
+        let word = self.words.first()?;
+        if word.contains('/') {
+            return Some(PathBuf::from(word));
+        }
+        let (_, path) = self.environment.iter().find(|(name, _)| name == "PATH")?;
+        // Hooks start in `/`, so that this is where a relative entry leads.
+        let candidates =
+            std::env::split_paths(path).map(|directory| Path::new("/").join(directory).join(word));
+        candidates.into_iter().find(|candidate| {
+            candidate.metadata().is_ok_and(|found| found.is_file() && found.mode() & 0o111 != 0)
+        })
     }
 
     fn start(&self) -> io::Result<(Child, PipeReader)> {
@@ -312,6 +341,7 @@ fn judge(status: Option<ExitStatus>) -> Result<(), HookError> {
 impl fmt::Display for HookError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Untrusted(who) => write!(f, "root does not run it: {who}; {}", who.advice()),
             Self::Start(_) => f.write_str("it cannot be started"),
             Self::Wait(_) => f.write_str("it cannot be waited for"),
             Self::Code(code) => write!(f, "exit code {code}"),
@@ -327,7 +357,7 @@ impl Error for HookError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Start(cause) | Self::Wait(cause) => Some(cause),
-            Self::Code(_) | Self::Signal(_) | Self::TimedOut(_) => None,
+            Self::Untrusted(_) | Self::Code(_) | Self::Signal(_) | Self::TimedOut(_) => None,
         }
     }
 }

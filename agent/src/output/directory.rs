@@ -345,13 +345,14 @@ impl Directory {
         };
         let handle = self.create(temporary).map_err(failed(Step::Create))?;
         let mut file = File::from(handle);
-        // The owner is set before the content and the name exist. In another order there is an instant at which
-        // a reader is refused, or one who must not read can.
+        // The mode and the owner are set before the content and the name exist. In another order there is an instant
+        // at which a reader is refused, or one who must not read can. The mode goes first, because that of a file that
+        // was given away is not ours to change, unless by a capability that a service had better not have.
+        file.set_permissions(std::fs::Permissions::from_mode(attributes.mode))
+            .map_err(failed(Step::ChangeMode))?;
         if attributes.owner.is_some() || attributes.group.is_some() {
             fchown(&file, attributes.owner, attributes.group).map_err(failed(Step::ChangeOwner))?;
         }
-        file.set_permissions(std::fs::Permissions::from_mode(attributes.mode))
-            .map_err(failed(Step::ChangeMode))?;
         file.write_all(bytes).map_err(failed(Step::Write))?;
         if durability == Durability::Synced {
             file.sync_all().map_err(failed(Step::Sync))?;

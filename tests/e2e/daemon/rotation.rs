@@ -9,11 +9,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use fake_aws::scenario::{EFGH, PRODUCTION};
-use fake_aws::{Action, Fault, Trust, TrustStatement};
+use fake_aws::{Action, Fault, Kind, Trust, TrustStatement};
 use nix::sys::signal::Signal;
 
 use super::{Daemon, NAME, RELOADED, SOON, has_published, key, let_pass, record, wait_until};
-use crate::observe::{INSTANCE, instant, now};
+use crate::observe::{INSTANCE, at_once, instant, now};
 use crate::support::{INSTANCE_CROSS_ACCOUNT, World};
 
 /// So short that several of them fit into a test, so long that a busy machine does not let them expire.
@@ -100,6 +100,33 @@ fn a_role_that_is_attached_after_the_boot_is_found() {
     world.fake.imds().attach_role(Some(role));
     wait_until(Duration::from_secs(65), "credentials", || has_published(&world, NAME));
     daemon.stop(Signal::SIGTERM);
+}
+
+#[test]
+fn whatever_the_metadata_service_refuses_is_asked_for_again() {
+    let named = format!("{INSTANCE_CROSS_ACCOUNT}ec2_instance_profile_name = later\n");
+    let config = |status: u16| if status == 200 { named.as_str() } else { INSTANCE_CROSS_ACCOUNT };
+    // 200: the service answers, and does not know the instance profile yet.
+    at_once([400, 403, 404, 405, 200], |status| {
+        let world = World::new(config(status));
+        let fault = Fault::new(Action::status(status)).on(Kind::Token);
+        if status != 200 {
+            world.fake.imds().fail(fault);
+        }
+        let mut daemon = Daemon::start(&world);
+        daemon.wait_for_log("warn: profile `instancecrossaccount`");
+        world.fake.imds().heal();
+        let role = fake_aws::Role::new("arn:aws:iam::111111111111:role/later")
+            .trust(Trust::of("ec2.amazonaws.com"))
+            .permission(fake_aws::Permission::allow("sts:AssumeRole", "*"));
+        world.fake.iam().add_role(role);
+        if status == 200 {
+            world.fake.iam().set_trust(EFGH, Trust::of("arn:aws:iam::111111111111:role/later"));
+            world.fake.imds().attach_role(Some("arn:aws:iam::111111111111:role/later"));
+        }
+        wait_until(Duration::from_secs(65), "credentials", || has_published(&world, NAME));
+        daemon.stop(Signal::SIGTERM);
+    });
 }
 
 #[test]

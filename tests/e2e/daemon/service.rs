@@ -174,6 +174,12 @@ fn the_watchdog_of_another_process_is_left_alone() {
     daemon.stop(Signal::SIGTERM);
 }
 
+/// The clock by which `Type=notify-reload` tells an answer to its signal from an earlier one.
+fn monotonic_microseconds() -> u128 {
+    let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC).unwrap();
+    Duration::from(now).as_micros()
+}
+
 #[test]
 fn every_reload_is_announced_and_ended_even_where_the_profiles_fail() {
     let world = World::new(INSTANCE_CROSS_ACCOUNT);
@@ -182,8 +188,12 @@ fn every_reload_is_announced_and_ended_even_where_the_profiles_fail() {
     let mut daemon = Daemon::of(&world, &mut command);
     manager.wait_for(&["READY=1"]);
     world.write("config", "[profile instancecrossaccount]\nrole_arn");
+    let before = monotonic_microseconds();
     daemon.signal(Signal::SIGHUP);
-    manager.wait_for(&["RELOADING=1"]);
+    let reloading = manager.wait_for(&["RELOADING=1"]);
+    let said = reloading.lines().find_map(|line| line.strip_prefix("MONOTONIC_USEC=")).unwrap();
+    let said: u128 = said.parse().unwrap();
+    assert!((before..=monotonic_microseconds()).contains(&said), "after {before}: {reloading}");
     let broken = manager.wait_for(&["READY=1", "the new configuration is not used"]);
     assert!(broken.contains("1 of 1 profiles fresh"), "the old one is: {broken}");
     world.fake.iam().set_trust(EFGH, Trust::nobody());

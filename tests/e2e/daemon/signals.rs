@@ -61,11 +61,37 @@ fn they_end_it_while_it_waits_for_another_batch() {
     }
 }
 
+const UNSHARE: [&str; 5] = ["--kill-child", "--fork", "--pid", "--mount-proc", "--"];
+
+fn has_pid_namespaces() -> bool {
+    let tried = || Command::new("unshare").args(UNSHARE).arg("true").output();
+    has_root() && has("PID namespaces", tried().is_ok_and(|output| output.status.success()))
+}
+
+/// A daemon that is process 1 of a namespace of its own, and has asked STS for credentials.
+fn first_process(world: &World) -> Daemon {
+    let described = world.command(&["run"]);
+    let mut command = Command::new("unshare");
+    command.args(UNSHARE).arg(described.get_program()).args(described.get_args()).env_clear();
+    command.envs(described.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let mut daemon = Daemon::of(world, &mut command);
+    wait_until(SOON, "the request", || world.fake.counts().requests(Kind::AssumeRole) > 0);
+    daemon.pid = children(daemon.pid)[0];
+    let status = fs::read_to_string(format!("/proc/{}/status", daemon.pid)).unwrap();
+    let nested = status.lines().find(|line| line.starts_with("NSpid:")).unwrap();
+    assert!(nested.ends_with("\t1"), "it is process 1: {nested}");
+    daemon
+}
+
+/// The processes whose parent is the main thread of `process`.
+fn children(process: Pid) -> Vec<Pid> {
+    let children = fs::read_to_string(format!("/proc/{process}/task/{process}/children")).unwrap();
+    children.split_whitespace().map(|child| Pid::from_raw(child.parse().unwrap())).collect()
+}
+
 #[test]
 fn they_end_it_as_the_first_process_of_a_namespace() {
-    let unshare = ["--kill-child", "--fork", "--pid", "--mount-proc", "--"];
-    let tried = || Command::new("unshare").args(unshare).arg("true").output();
-    if !has_root() || !has("PID namespaces", tried().is_ok_and(|output| output.status.success())) {
+    if !has_pid_namespaces() {
         return;
     }
     for hangs in [false, true] {
@@ -73,22 +99,30 @@ fn they_end_it_as_the_first_process_of_a_namespace() {
         if hangs {
             world.fake.sts().fail(Fault::new(Action::Hang).on(Kind::AssumeRole));
         }
-        let described = world.command(&["run"]);
-        let mut command = Command::new("unshare");
-        command.args(unshare).arg(described.get_program()).args(described.get_args()).env_clear();
-        command.envs(described.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        let mut daemon = Daemon::of(&world, &mut command);
-        wait_until(SOON, "the request", || world.fake.counts().requests(Kind::AssumeRole) > 0);
-        let children = format!("/proc/{0}/task/{0}/children", daemon.pid);
-        let child = fs::read_to_string(children).unwrap();
-        daemon.pid = Pid::from_raw(child.trim().parse().unwrap());
-        let status = fs::read_to_string(format!("/proc/{}/status", daemon.pid)).unwrap();
-        let nested = status.lines().find(|line| line.starts_with("NSpid:")).unwrap();
-        assert!(nested.ends_with("\t1"), "it is process 1: {nested}");
+        let mut daemon = first_process(&world);
         let signal = if hangs { Signal::SIGINT } else { Signal::SIGTERM };
         let time = daemon.stop(signal);
         report(&format!("figure: {signal} ends process 1 within {} ms", time.as_millis()));
     }
+}
+
+#[test]
+fn as_the_first_process_it_collects_what_hooks_leave_behind() {
+    if !has_pid_namespaces() {
+        return;
+    }
+    let world = World::new("");
+    // Each hook leaves two processes in the background that nobody waits for, and that end at once or after it.
+    let hook = format!("/bin/sh -c 'sleep 0.3 & sleep 0 & echo >> {}/ran'", world.directory.display());
+    world.write("config", format!("{INSTANCE_CROSS_ACCOUNT}rolekeeper_on_rotate = {hook}\n"));
+    world.fake.sts().session_lifetime(Some(Duration::from_secs(4)));
+    let mut daemon = first_process(&world);
+    let rounds = || fs::read_to_string(world.directory.join("ran")).unwrap_or_default().len();
+    wait_until(Duration::from_secs(60), "rotations", || rounds() >= 6);
+    let left = children(daemon.pid);
+    assert!(left.len() <= 5, "after {} hooks there are {left:?}", rounds());
+    assert!(!daemon.log().contains("hook has failed"), "{}", daemon.log());
+    daemon.stop(Signal::SIGTERM);
 }
 
 #[test]

@@ -45,6 +45,14 @@ fn an_endpoint_beats_a_mode_and_may_end_with_a_slash() {
 }
 
 #[test]
+fn an_endpoint_with_tls_is_refused_before_the_network() {
+    let world = World::new(INSTANCE);
+    let endpoint = world.fake.imds_url().replace("http://", "https://");
+    run_with(&world, &[(ENDPOINT, &endpoint)]).assert_failure(78, &[&endpoint, "write `http://HOST:PORT`"]);
+    assert_eq!(world.fake.counts().connections(Service::Imds), 0);
+}
+
+#[test]
 fn a_service_on_the_ipv6_loopback_is_reached() {
     let world = World::with_options(INSTANCE, |options| options.imds_address("[::1]:0".parse().unwrap()));
     world.run(&["refresh"]).assert_silent_success();

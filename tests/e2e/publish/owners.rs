@@ -129,6 +129,28 @@ fn the_owner_of_given_files_causes_no_refresh_by_changing_their_mode_or_content(
 }
 
 #[test]
+fn print_hands_on_nothing_that_the_owner_of_given_files_has_written() {
+    if !has_root() {
+        return;
+    }
+    let world = World::new(&format!("{INSTANCE_CROSS_ACCOUNT}{GIVEN_AWAY}"));
+    world.run(&["refresh"]).assert_silent_success();
+    let document = world.out().join(CROSS_ACCOUNT).join("credentials.json");
+    let genuine = world.published("profiles/instancecrossaccount/credentials.json");
+    for forged in ["{\"Version\":1}", &genuine.replace("ASIA", "ASIB"), ""] {
+        crate::host::plant(&document, forged.as_bytes());
+        let before = assumed(&world);
+        let printed = world.run(&["print", "instancecrossaccount"]);
+        assert_eq!((printed.code, printed.stderr.as_str()), (0, ""), "{forged}");
+        assert_eq!(assumed(&world), before + 1, "{forged}");
+        assert_eq!(Keys::parse(&printed.stdout), Keys::of(&world, CROSS_ACCOUNT));
+        // What is published is genuine again, and answers by itself.
+        assert_eq!(world.run(&["print", "instancecrossaccount"]).stdout, printed.stdout);
+        assert_eq!(assumed(&world), before + 1);
+    }
+}
+
+#[test]
 fn only_root_gives_files_away() {
     if !(has_root() && has_program("setpriv")) {
         return;

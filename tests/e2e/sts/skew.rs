@@ -122,3 +122,22 @@ fn a_cached_date_a_small_difference_and_a_wrong_secret_correct_nothing() {
         assert_eq!(world.assumptions().len(), 1, "{message} {offset} {header:?}");
     }
 }
+
+#[test]
+fn a_profile_can_believe_the_clock_of_the_host_whatever_sts_says() {
+    let world = with_keys();
+    let config = std::fs::read_to_string(world.directory.join("config")).unwrap();
+    let believing = config.replace("profile keys", "profile believing");
+    world.write("config", format!("{config}{believing}disable_clock_skew_correction = True\n"));
+    world.fake.sts().clock_offset(time::Duration::minutes(40));
+    world.run(&["refresh"]).assert_failure(75, &["profile `believing`"]);
+    let mut seen = statuses(&world);
+    seen.sort_unstable();
+    assert_eq!(seen, [Some(200), Some(403), Some(403)], "one was signed again, the other was not");
+    assert!(world.is_unpublished("believing") && !world.is_unpublished("keys"));
+    // What another profile has learnt is nothing to it, and every other value leaves correction on.
+    world.run(&["refresh"]).assert_failure(75, &["profile `believing`"]);
+    assert_eq!(statuses(&world).len(), 4);
+    world.write("config", format!("{config}{believing}disable_clock_skew_correction = yes\n"));
+    world.run(&["refresh"]).assert_silent_success();
+}

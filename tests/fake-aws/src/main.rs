@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use fake_aws::{FakeAws, Options};
 
-const USAGE: &str = "usage: fake-aws [--dir DIR] [--sts-delay-ms N]";
+const USAGE: &str = "usage: fake-aws [--dir DIR] [--imds ADDRESS:PORT] [--sts ADDRESS:PORT] [--name NAME]... [--sts-delay-ms N]";
 
 fn main() -> ExitCode {
     match run() {
@@ -25,6 +25,7 @@ fn main() -> ExitCode {
 
 struct Arguments {
     directory: PathBuf,
+    options: Options,
     sts_delay: Duration,
 }
 
@@ -32,7 +33,7 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
     let arguments = parse(std::env::args_os().skip(1))?;
     let directory = std::path::absolute(&arguments.directory)?;
     std::fs::create_dir_all(&directory)?;
-    let fake = FakeAws::start(Options::new().directory(&directory))?;
+    let fake = FakeAws::start(arguments.options.directory(&directory))?;
     fake.sts().delay(arguments.sts_delay);
     File::create(directory.join("env"))?.write_all(environment(&fake, &directory).as_bytes())?;
     writeln!(io::stdout(), "READY")?;
@@ -49,11 +50,25 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Arguments, Box<dyn std::error::Error>> {
-    let mut parsed = Arguments { directory: PathBuf::from("."), sts_delay: Duration::ZERO };
+    let mut parsed =
+        Arguments { directory: PathBuf::from("."), options: Options::new(), sts_delay: Duration::ZERO };
     let mut parser = lexopt::Parser::from_args(arguments);
     while let Some(argument) = parser.next()? {
         match argument {
             lexopt::Arg::Long("dir") => parsed.directory = parser.value()?.into(),
+            lexopt::Arg::Long("imds") => {
+                let address = lexopt::ValueExt::parse(&parser.value()?)?;
+                parsed.options = parsed.options.imds_address(address);
+            }
+            lexopt::Arg::Long("sts") => {
+                let address = lexopt::ValueExt::parse(&parser.value()?)?;
+                parsed.options = parsed.options.sts_address(address);
+            }
+            // One more name in the certificate.
+            lexopt::Arg::Long("name") => {
+                let name = lexopt::ValueExt::string(parser.value()?)?;
+                parsed.options = parsed.options.name(name);
+            }
             lexopt::Arg::Long("sts-delay-ms") => {
                 parsed.sts_delay = Duration::from_millis(lexopt::ValueExt::parse(&parser.value()?)?);
             }
