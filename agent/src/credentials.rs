@@ -111,18 +111,40 @@ pub mod unchecked {
         ///
         /// What is wrong, in words that fit behind "answered with".
         pub fn check(&self) -> Result<IssuedCredentials, &'static str> {
+            let issued = self.check_lasting()?;
+            if issued.credentials.session_token.is_none() {
+                return Err("no usable session token");
+            }
+            if issued.expiration.is_none() {
+                return Err("no usable expiration");
+            }
+            Ok(issued)
+        }
+
+        /// Like [`Self::check`], for sources that may give long-term keys: session token and expiration may be absent,
+        /// but not malformed.
+        ///
+        /// # Errors
+        ///
+        /// As for [`Self::check`].
+        pub fn check_lasting(&self) -> Result<IssuedCredentials, &'static str> {
             let part = |value: Option<&str>, problem| match value {
                 Some(text) if is_plain(text.trim()) => Ok(text.trim().to_owned()),
                 _ => Err(problem),
             };
             let access_key_id = part(self.access_key_id, "no usable access key id")?;
             let secret = Secret::new(part(self.secret_access_key, "no usable secret access key")?);
-            let session_token = Secret::new(part(self.session_token, "no usable session token")?);
-            let expiration = self.expiration.and_then(parse_rfc3339).ok_or("no usable expiration")?;
+            let session_token = match self.session_token {
+                None => None,
+                token => Some(Secret::new(part(token, "no usable session token")?)),
+            };
+            let expiration = match self.expiration {
+                None => None,
+                Some(text) => Some(parse_rfc3339(text).ok_or("no usable expiration")?),
+            };
             let account_id = self.account_id.filter(|id| is_account_id(id)).map(str::to_owned);
-            let credentials =
-                Credentials { access_key_id, secret_access_key: secret, session_token: Some(session_token) };
-            Ok(IssuedCredentials { credentials, expiration: Some(expiration), account_id })
+            let credentials = Credentials { access_key_id, secret_access_key: secret, session_token };
+            Ok(IssuedCredentials { credentials, expiration, account_id })
         }
     }
 

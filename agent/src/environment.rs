@@ -34,6 +34,12 @@ impl Environment {
         self.text(name).is_some_and(|value| value.eq_ignore_ascii_case("true"))
     }
 
+    /// Whether `name` is set, to nothing.
+    #[must_use]
+    pub fn is_empty(&self, name: &str) -> bool {
+        self.0.get(OsStr::new(name)).is_some_and(|value| value.is_empty())
+    }
+
     /// The value of `name` where it is set and not empty.
     #[must_use]
     pub fn os(&self, name: &str) -> Option<&OsStr> {

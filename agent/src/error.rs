@@ -103,6 +103,11 @@ pub enum Error {
         /// Why.
         cause: HookError,
     },
+    /// The `credential_process` of this profile is what started this command.
+    LeadsBack {
+        /// The profile.
+        profile: String,
+    },
     /// Standard output cannot be written.
     Stdout(std::io::Error),
     /// Signals cannot be waited for.
@@ -113,6 +118,13 @@ pub enum Error {
     Worker(std::io::Error),
     /// What a process that works for the daemon has reported.
     Told(Told),
+    /// The credentials endpoint cannot be opened; all else goes on.
+    Serve {
+        /// Where it should listen.
+        address: std::net::SocketAddr,
+        /// Why.
+        cause: std::io::Error,
+    },
     /// The configuration that was read again names another output directory.
     OutputMoved {
         /// Where files are published.
@@ -136,11 +148,11 @@ impl Error {
                 exit_code::COMMAND_NOT_FOUND
             }
             Self::Execute { .. } => exit_code::CANNOT_EXECUTE,
-            Self::Hook { .. } => exit_code::TEMPORARY,
+            Self::Hook { .. } | Self::Serve { .. } => exit_code::TEMPORARY,
             Self::Stdout(_) => exit_code::CANNOT_CREATE,
             Self::Signals(_) | Self::Thread(_) | Self::Worker(_) => exit_code::SOFTWARE,
             Self::Told(told) => told.exit_code,
-            Self::OutputMoved { .. } => exit_code::CONFIGURATION,
+            Self::OutputMoved { .. } | Self::LeadsBack { .. } => exit_code::CONFIGURATION,
         }
     }
 
@@ -155,24 +167,33 @@ impl Error {
             | Self::Execute { .. }
             | Self::Thread(_)
             | Self::Worker(_)
-            | Self::Hook { .. } => Disposition::Local,
+            | Self::Hook { .. }
+            | Self::Serve { .. } => Disposition::Local,
             Self::Told(told) => told.pace,
-            Self::Usage(_) | Self::Config(_) | Self::NoProfile { .. } | Self::OutputMoved { .. } => {
-                Disposition::Misconfigured
-            }
+            Self::Usage(_)
+            | Self::Config(_)
+            | Self::NoProfile { .. }
+            | Self::OutputMoved { .. }
+            | Self::LeadsBack { .. } => Disposition::Misconfigured,
             Self::Signals(_) => Disposition::Broken,
             Self::NothingPublished { .. } | Self::NoStatus => Disposition::Retry,
         }
     }
 
-    /// What it means for the plan of a daemon. Whatever the instance's own service refuses may be mended from outside
-    /// at any time, and to ask it again costs nobody anything.
+    /// What it means for the plan of a daemon. What a chain has met with may be mended from outside at any time, in IAM
+    /// or in a file of certificates, so that only an error of the configuration itself waits for another one; and to
+    /// ask the instance's own service again costs nobody anything.
     #[must_use]
     pub fn pace(&self) -> Disposition {
-        if matches!(self, Self::Chain { cause, .. } if cause.is_answer_of_imds()) {
-            return Disposition::Retry;
+        let disposition = self.disposition();
+        let Self::Chain { cause, .. } = self else { return disposition };
+        match disposition {
+            _ if cause.is_answer_of_imds() => Disposition::Retry,
+            Disposition::Misconfigured => Disposition::Refused,
+            Disposition::Retry | Disposition::Refused | Disposition::Local | Disposition::Broken => {
+                disposition
+            }
         }
-        self.disposition()
     }
 
     /// At most one sentence for the operator.
@@ -192,6 +213,16 @@ impl Error {
             Self::OutputMoved { .. } => Some("restart the daemon to move its files".to_owned()),
             Self::Hook { .. } => Some("the credentials are published; the hook is tried again".to_owned()),
             Self::Told(told) => told.advice.clone(),
+            Self::LeadsBack { .. } => {
+                Some("write where that profile has its credentials from into the configuration".to_owned())
+            }
+            Self::Serve { cause, .. } if cause.kind() == std::io::ErrorKind::PermissionDenied => {
+                Some("give it CAP_NET_BIND_SERVICE, which ports below 1024 need, or choose a higher one".to_owned())
+            }
+            Self::Serve { .. } => Some(
+                "find out who has the port, or change `serve`; it is tried again, and meanwhile no profile has a token"
+                    .to_owned(),
+            ),
             Self::Usage(_)
             | Self::NothingPublished { .. }
             | Self::Execute { .. }
@@ -258,11 +289,15 @@ impl fmt::Display for Error {
             Self::Hook { profile, attempts, .. } => {
                 write!(f, "profile `{profile}`: the hook has failed, attempt {attempts}")
             }
+            Self::LeadsBack { profile } => {
+                write!(f, "the `credential_process` of profile `{profile}` leads back to rolekeeper")
+            }
             Self::Stdout(_) => f.write_str("cannot write to standard output"),
             Self::Signals(_) => f.write_str("cannot wait for signals"),
             Self::Thread(_) => f.write_str("cannot work on a thread"),
             Self::Worker(_) => f.write_str("cannot work in another process"),
             Self::Told(told) => f.write_str(&told.message),
+            Self::Serve { address, .. } => write!(f, "credentials cannot be served at {address}"),
             Self::OutputMoved { from, to } => {
                 write!(f, "`output_dir` is `{}` now, and files are in `{}`", to.display(), from.display())
             }
@@ -280,6 +315,7 @@ impl StdError for Error {
             Self::Hook { cause, .. } => Some(cause),
             Self::Merge { cause, .. } => Some(cause),
             Self::Execute { cause, .. }
+            | Self::Serve { cause, .. }
             | Self::Stdout(cause)
             | Self::Signals(cause)
             | Self::Thread(cause)
@@ -288,6 +324,7 @@ impl StdError for Error {
             | Self::NoProfile { .. }
             | Self::NothingPublished { .. }
             | Self::NoStatus
+            | Self::LeadsBack { .. }
             | Self::OutputMoved { .. } => None,
         }
     }
@@ -308,5 +345,35 @@ impl From<ConfigError> for Error {
 impl From<OutputError> for Error {
     fn from(cause: OutputError) -> Self {
         Self::Output(cause)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use time::OffsetDateTime;
+
+    use super::*;
+    use crate::source::SourceError;
+    use crate::source::imds::ImdsError;
+    use crate::sts::StsError;
+
+    #[test]
+    fn only_the_configuration_itself_makes_the_daemon_wait_for_another_one() {
+        let source = |cause| ChainError::Source(Arc::new(cause));
+        let imds = |cause| source(SourceError::Imds(cause));
+        for (cause, pace) in [
+            (imds(ImdsError::TokenRefused(405)), Disposition::Retry),
+            (imds(ImdsError::TokenRefused(403)), Disposition::Retry),
+            (imds(ImdsError::UnknownInstanceProfile("x".to_owned())), Disposition::Retry),
+            (imds(ImdsError::Disabled), Disposition::Refused),
+            (ChainError::Role { role_arn: "x".to_owned(), cause: StsError::NoRegion }, Disposition::Retry),
+            (source(SourceError::Expired(OffsetDateTime::UNIX_EPOCH)), Disposition::Retry),
+        ] {
+            let error = Error::Chain { profile: "x".to_owned(), cause: Box::new(cause) };
+            assert_eq!(error.pace(), pace, "{error:?}");
+        }
+        assert_eq!(Error::NoProfile { known: Vec::new() }.pace(), Disposition::Misconfigured);
     }
 }

@@ -18,14 +18,24 @@ pub fn fingerprint(key: &[u8], profile: &Profile) -> String {
     fields.add("sts", &format!("{:?}", profile.sts));
     match &profile.chain.base {
         BaseSource::Ec2InstanceMetadata => fields.add("imds", &format!("{:?}", profile.imds)),
-        BaseSource::StaticKeys { credentials, account_id, .. } => {
+        BaseSource::StaticKeys { issued, .. } => {
+            let credentials = &issued.credentials;
             fields.add("access_key_id", &credentials.access_key_id);
             fields.add("secret_access_key", credentials.secret_access_key.expose());
             fields.add_optional(
                 "session_token",
                 credentials.session_token.as_ref().map(|token| token.expose()),
             );
-            fields.add_optional("account_id", account_id.as_deref());
+            fields.add_optional("account_id", issued.account_id.as_deref());
+        }
+        // Not the PATH, which differs between a daemon and a shell.
+        BaseSource::Process(process) => {
+            fields.add("process", &format!("{:?}", process.words));
+            fields.add_optional("account_id", process.account_id.as_deref());
+        }
+        // No secret decides which credentials these give.
+        base @ (BaseSource::EcsContainer(_) | BaseSource::WebIdentity { .. } | BaseSource::Saml { .. }) => {
+            fields.add("base", &format!("{base:?}"));
         }
     }
     for role in &profile.chain.roles {

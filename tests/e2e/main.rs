@@ -31,6 +31,8 @@ mod raw;
 #[cfg(test)]
 mod scenario;
 #[cfg(test)]
+mod sources;
+#[cfg(test)]
 mod sts;
 #[cfg(test)]
 mod support;

@@ -19,9 +19,7 @@ install -m 644 "$packaging/systemd/rolekeeper.service" "$release/"
 (cd "$release" && sha256sum -- * >"$stage/SHA256SUMS" && mv "$stage/SHA256SUMS" SHA256SUMS)
 sums=$(sha256sum <"$release/SHA256SUMS" | cut -d' ' -f1)
 ip netns exec "$name" python3 -m http.server --bind 127.0.0.1 --directory "$release" 8000 >"$stage/downloads" 2>&1 &
-server=$!
 ip netns exec "$name" python3 "$repository/tests/install/metadata.py" "$stage/user-data" 8169 >"$stage/metadata" 2>&1 &
-metadata=$!
 
 # As published, but for where the release is and what vouches for it, and for the CA of the fake AWS.
 user_data() { # SUMS
@@ -59,7 +57,7 @@ boot
 [ "$(status)" = 'done' ] || { output; fail 'cloud-init reports an error'; }
 works 'after the first boot'
 [ "$(downloads)" = 3 ] || fail "downloads: $(downloads)"
-output | grep -q 'instancecrossaccount' || { output; fail 'the status is not in the log'; }
+output | has 'instancecrossaccount' || { output; fail 'the status is not in the log'; }
 
 step 'NoCloud, second boot: nothing is downloaded, everything works'
 before=$(cd "$root" && sha256sum etc/rolekeeper/config etc/systemd/system/rolekeeper.service usr/bin/rolekeeper)
@@ -97,8 +95,8 @@ forget
 user_data "$sums" | sed 's/^\( *\)region = .*/&\n\1rolekeeper_ownr = app/' | seeded i-4
 boot
 [ "$(status)" = error ] || { output; fail 'a wrong configuration is not reported'; }
-output | grep -q 'rolekeeper has no credentials' || { output; fail 'the log does not say so'; }
-output | grep -q 'rolekeeper_owner' || { output; fail 'the log does not say what was meant'; }
+output | has 'rolekeeper has no credentials' || { output; fail 'the log does not say so'; }
+output | has 'rolekeeper_owner' || { output; fail 'the log does not say what was meant'; }
 power_off
 
 step 'Ec2: the user data come from the metadata service'
@@ -108,7 +106,6 @@ printf 'datasource_list: [Ec2]\ndatasource: {Ec2: {strict_id: false, metadata_ur
 user_data "$sums" >"$stage/user-data"
 boot
 [ "$(status)" = 'done' ] || { output; fail 'cloud-init reports an error with the Ec2 source'; }
-inside cloud-init status --long | grep -q 'DataSourceEc2' || fail "the source: $(inside cloud-init status --long)"
+inside cloud-init status --long | has 'DataSourceEc2' || fail "the source: $(inside cloud-init status --long)"
 works 'with the Ec2 source'
-kill "$metadata" "$server"
 step 'done'

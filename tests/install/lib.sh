@@ -28,6 +28,9 @@ fail() {
     exit 1
 }
 
+# grep, at the end of a pipe: it reads all of it, where -q would end the writer and with it, by pipefail, the test.
+has() { grep "$@" >/dev/null; }
+
 needs() { # COMMAND PACKAGE, in pairs
     local missing=()
     while [ $# -gt 0 ]; do
@@ -140,7 +143,9 @@ end_world() {
     local code=$?
     set +e
     power_off
-    if [ -n "${AWS_PID:-}" ]; then kill "$AWS_PID"; wait "$AWS_PID"; fi 2>/dev/null
+    # The fake AWS, and what else a script has started there.
+    ip netns pids "$name" 2>/dev/null | xargs -r kill 2>/dev/null
+    wait 2>/dev/null
     ip netns del "$name" 2>/dev/null
     umount "$root" && rm -rf "$stage"
     exit $code
@@ -154,4 +159,13 @@ install_rolekeeper() {
 
 configure() { # FILE, else /etc/rolekeeper/config; the text on standard input
     install -D -m 600 /dev/stdin "$root${1:-/etc/rolekeeper/config}"
+}
+
+# The blocks of README.md that carry the mark `<!-- runs in: NAME -->`, each followed by a line with a zero byte.
+blocks() { # NAME
+    awk -v mark="<!-- runs in: $1 -->" '
+        marked && /^```/ { inside = 1; marked = 0; next }
+        inside && /^```/ { inside = 0; printf "%c", 0; next }
+        inside { print }
+        $0 == mark { marked = 1 }' "$repository/README.md"
 }

@@ -102,6 +102,10 @@ case $(property StatusText) in '2 of 3 profiles fresh; failing: denied'*) ;; *) 
 inside setpriv --reuid app --regid app --clear-groups cat $files/given/credentials.json >/dev/null || fail 'its owner cannot read it'
 if inside setpriv --reuid other --regid other --clear-groups cat $files/given/credentials.json 2>/dev/null; then fail 'somebody else can read it'; fi
 [ "$(inside sh -c 'grep -c Seccomp:.*2 /proc/$0/status' "$(property MainPID)")" = 1 ] || fail 'no system call filter'
+[ "$(property WatchdogUSec)" = 2min ] || fail 'no watchdog'
+[ "$(property NeedDaemonReload) $(property NRestarts)" = 'no 0' ] || fail 'it was restarted'
+inside systemd-analyze security --no-pager --threshold=22 rolekeeper.service >"$stage/security" ||
+    { cat "$stage/security"; fail 'more exposed than promised as it runs'; }
 capabilities=$(inside sed -n 's/^CapBnd:\t//p' "/proc/$(property MainPID)/status")
 [ "$capabilities" = 0000000000000001 ] || fail "capabilities: $capabilities"
 
@@ -127,7 +131,7 @@ eventually 10 restarted || fail 'the hook did not restart a unit from within the
 step 'a reload of a broken configuration changes nothing and says so'
 echo 'rolekeeper_ownr = app' >>"$root/etc/rolekeeper/config"
 inside systemctl reload rolekeeper
-complains() { property StatusText | grep -q 'the new configuration is not used'; }
+complains() { property StatusText | has 'the new configuration is not used'; }
 eventually 5 complains || fail "status: $(property StatusText)"
 active || fail 'it ended'
 rotates 'with a broken configuration on the disk'
@@ -170,7 +174,7 @@ sleep 5
 [ "$(property MainPID)" = "$pid" ] || fail 'the watchdog ended a daemon that lives'
 inside kill -STOP "$pid"
 eventually 15 another_process "$pid" || fail 'the watchdog did not act'
-inside journalctl -u rolekeeper --no-pager | grep -q 'Watchdog timeout' || fail 'no word of the watchdog'
+inside journalctl -u rolekeeper --no-pager | has 'Watchdog timeout' || fail 'no word of the watchdog'
 rm "$root/etc/systemd/system/rolekeeper.service.d/watchdog.conf"
 inside systemctl daemon-reload
 
@@ -255,5 +259,5 @@ configuration 'rolekeeper_ownr = app'
 if inside systemctl start rolekeeper 2>/dev/null; then fail 'it started with a wrong configuration'; fi
 [ "$(property ExecMainStatus) $(property NRestarts) $(property ActiveState)" = '78 0 failed' ] ||
     fail "exit code, restarts, state: $(property ExecMainStatus) $(property NRestarts) $(property ActiveState)"
-inside journalctl -u rolekeeper --no-pager -n 20 | grep -q 'rolekeeper_owner' || fail 'no word of what was meant'
+inside journalctl -u rolekeeper --no-pager -n 20 | has 'rolekeeper_owner' || fail 'no word of what was meant'
 step 'done'

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Lets the AWS CLI and boto3 use what rolekeeper publishes, against the fake AWS.
+"""Lets the AWS CLI, boto3 and the AWS SDK for Rust use what rolekeeper publishes, against the fake AWS.
 
 One refresh of the user guide's cross-account profile is followed by every way of pointing a consumer at its files.
-With the profile, my-bucket-2 can be listed and my-bucket-1 cannot; without it, the other way round. At the end a
-boto3 session outlives several sets of credentials.
+With the profile, my-bucket-2 can be listed and my-bucket-1 cannot; without it, the other way round. At the end one
+process of each consumer outlives several sets of credentials.
 
-Usage: consumers.py --fake-aws PROGRAM --rolekeeper PROGRAM [--venv DIRECTORY]
+Usage: consumers.py --fake-aws PROGRAM --rolekeeper PROGRAM --sdk-consumer PROGRAM [--venv DIRECTORY]
 
 The CLI and boto3 are those of DIRECTORY, else those on PATH. Every consumer has a cleared environment and a home
 directory of its own, and an instance metadata service on loopback.
@@ -15,13 +15,16 @@ where the CLI or boto3 is not installed.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import pathlib
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 PROFILE = "instancecrossaccount"
@@ -34,6 +37,7 @@ SWITCHED = {"my-bucket-1": "AccessDenied", "my-bucket-2": "listed", "identity": 
 ORIGINAL = {"my-bucket-1": "listed", "my-bucket-2": "AccessDenied", "identity": ":assumed-role/abcd/i-"}
 # Seconds; a call of boto3 on a busy machine has to fit in.
 SHORT_SESSION = 5
+ROTATIONS = 3
 
 # Asks all three questions, in one process or, told to, again for each line of its input.
 BOTO3 = """
@@ -73,7 +77,7 @@ class Checks:
             print(f"FAILED  {what}: {found}", flush=True)
 
     def answers(self, what, found, expected):
-        for question in (*BUCKETS, "identity"):
+        for question in expected:
             answer = found.get(question, "no answer")
             is_right = expected[question] in answer if question == "identity" else expected[question] == answer
             self.check(f"{what}: {question} {expected[question]}", is_right, found)
@@ -97,6 +101,11 @@ class Fake:
         answer = self.process.stdout.readline().strip()
         if not answer.startswith("OK"):
             raise RuntimeError(f"the fake AWS answers {answer!r} to {line!r}")
+        return answer.removeprefix("OK").strip()
+
+    def requests(self):
+        """What it was asked since it was last asked for this."""
+        return json.loads(self.tell("requests"))
 
     def environment(self):
         lines = (self.directory / "env").read_text().splitlines()
@@ -159,6 +168,16 @@ class Host:
             command, env=self.environment(variables), stdin=subprocess.DEVNULL, capture_output=True, text=True
         )
 
+    def start(self, command, variables):
+        return subprocess.Popen(
+            command,
+            env=self.environment(variables),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
     def env_file(self):
         lines = (self.out / "profiles" / PROFILE / "env").read_text().splitlines()
         return dict(line.split("=", 1) for line in lines)
@@ -192,37 +211,108 @@ def check_ways(checks, host):
         checks.answers(f"{consumer}, no profile again", ask({}, ""), ORIGINAL)
 
 
-def check_rotation(checks, host, fake):
-    """A session that asks `credential_process` lives on while cron rotates what that prints."""
-    fake.tell(f"sts lifetime {SHORT_SESSION}")
-    host.refresh("--force")
-    rounds = 3
-    consumer = subprocess.Popen(
-        [host.python, "-c", BOTO3, PROFILE, str(rounds)],
-        env=host.environment({"AWS_CONFIG_FILE": str(host.out / "config")}),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    keys = set()
-    for number in range(1, rounds + 1):
-        line = consumer.stdout.readline()
-        if not line:
-            checks.check(f"boto3 outlives {number - 1} sessions", False, consumer.stderr.read()[-300:])
-            break
-        found = json.loads(line)
-        checks.answers(f"boto3, one process, session {number}", found, SWITCHED)
-        keys.add(found["key"])
-        if number < rounds:
-            # The keys that the consumer holds are dead before it is asked again.
-            time.sleep(SHORT_SESSION)
+def check_rotations(checks, host, fake, sdk_consumer, way, variables):
+    """One process of each consumer lives on while what it uses is rotated, faster than its keys die.
+
+    boto3 and the SDK for Rust ask when they are told to. The CLI has one command that asks again and again by itself:
+    every five seconds, whether a bucket has gone.
+    """
+    fake.requests()
+    rounds = str(ROTATIONS + 1)
+    boto3 = host.start([host.python, "-c", BOTO3, "", rounds], variables)
+    rust = host.start([sdk_consumer, rounds], variables)
+    aws = host.start([host.aws, "s3api", "wait", "bucket-not-exists", "--bucket", "my-bucket-2"], variables)
+    for number in range(ROTATIONS + 1):
+        for consumer, process, read in (
+            ("boto3", boto3, json.loads),
+            ("Rust SDK", rust, lambda line: {"identity": line}),
+        ):
+            check_answer(checks, process, f"{consumer}, {way}, one process, rotation {number}", read, number > 0)
+        # What they hold is dead before they are asked again.
+        time.sleep(SHORT_SESSION)
+    fake.tell("s3 fail 404 NoSuchBucket")
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        aws.wait(timeout=30)
+    fake.tell("s3 heal")
+    requests = fake.requests()
+    for consumer, process, agent, kind in (
+        ("boto3", boto3, "Boto3/", "GetCallerIdentity"),
+        ("Rust SDK", rust, "aws-sdk-rust/", "GetCallerIdentity"),
+        ("aws", aws, "aws-cli/", "HeadBucket"),
+    ):
+        what = f"{consumer}, {way}, one process"
+        if process is aws and aws.poll() is None:
+            aws.kill()
+        _, complaints = process.communicate(timeout=30)
+        checks.check(f"{what}: ends well", process.returncode == 0, complaints[-300:])
+        own = [request for request in requests if request["kind"] == kind and agent in user_agent(request)]
+        # Nothing was refused on the way, and each rotation brought other keys. The 404 is the bucket's having gone.
+        refused = [request["status"] for request in own if request["status"] not in (200, 404)]
+        checks.check(f"{what}: no request is refused", not refused, refused)
+        keys = {request["access_key_id"] for request in own if request["caller"]}
+        checks.check(f"{what}: {ROTATIONS} rotations, each with other keys", len(keys) > ROTATIONS, keys)
+
+
+def check_answer(checks, process, what, read, is_to_be_told):
+    if is_to_be_told and process.poll() is None:
+        process.stdin.write("\n")
+        process.stdin.flush()
+    line = process.stdout.readline()
+    if line:
+        found = read(line)
+        checks.answers(what, found, {question: SWITCHED[question] for question in found if question in SWITCHED})
+    else:
+        checks.check(f"{what}: answers", False, "no line")
+
+
+def user_agent(request):
+    return next((value for name, value in request["headers"] if name.lower() == "user-agent"), "")
+
+
+@contextlib.contextmanager
+def cron(host):
+    """Rotates the credentials much more often than they expire, for as long as it takes."""
+    is_over = threading.Event()
+
+    def rotate():
+        while not is_over.wait(SHORT_SESSION / 4):
             host.refresh("--force")
-            consumer.stdin.write("\n")
-            consumer.stdin.flush()
-    consumer.stdin.close()
-    consumer.wait(timeout=30)
-    checks.check(f"boto3, one process: {rounds} sets of keys", len(keys) == rounds, keys)
+
+    host.refresh("--force")
+    thread = threading.Thread(target=rotate)
+    thread.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        thread.join()
+
+
+def check_serve(checks, host, fake, sdk_consumer):
+    """The same through the endpoint of the daemon, which rotates by itself."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    host.config.write_text(f"[rolekeeper]\nserve = 127.0.0.1:{port}\n{CONFIG}")
+    token = host.out / "profiles" / PROFILE / "token"
+    variables = {
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI": f"http://127.0.0.1:{port}/profiles/{PROFILE}",
+        "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": str(token),
+    }
+    daemon = host.start([host.rolekeeper, "run", "--config", host.config, "--output-dir", host.out], {})
+    try:
+        deadline = time.monotonic() + 30
+        while not token.exists() and daemon.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.1)
+        for ask, consumer in ((host.ask_cli, "aws"), (host.ask_boto3, "boto3")):
+            checks.answers(f"{consumer}, serve", ask(variables, ""), SWITCHED)
+        wrong = host.ask_cli({**variables, "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": str(host.config)}, "")
+        checks.check("aws, serve, another file for the token", SWITCHED["identity"] not in wrong["identity"], wrong)
+        check_rotations(checks, host, fake, sdk_consumer, "serve", variables)
+    finally:
+        daemon.terminate()
+        daemon.communicate(timeout=30)
+    checks.check("the daemon takes the token along", not token.exists())
 
 
 def find(venv, name):
@@ -236,6 +326,7 @@ def main():
     parser = argparse.ArgumentParser(description="The AWS CLI and boto3 use what rolekeeper publishes.")
     parser.add_argument("--fake-aws", required=True, type=os.path.abspath)
     parser.add_argument("--rolekeeper", required=True, type=os.path.abspath)
+    parser.add_argument("--sdk-consumer", required=True, type=os.path.abspath)
     parser.add_argument("--venv")
     arguments = parser.parse_args()
     aws, python = find(arguments.venv, "aws"), find(arguments.venv, "python3") or sys.executable
@@ -253,7 +344,11 @@ def main():
             host = Host(directory, fake, arguments.rolekeeper, aws, python)
             host.refresh()
             check_ways(checks, host)
-            check_rotation(checks, host, fake)
+            fake.tell(f"sts lifetime {SHORT_SESSION}")
+            variables = {"AWS_CONFIG_FILE": str(host.out / "config"), "AWS_PROFILE": PROFILE}
+            with cron(host):
+                check_rotations(checks, host, fake, arguments.sdk_consumer, "credential_process", variables)
+            check_serve(checks, host, fake, arguments.sdk_consumer)
         finally:
             fake.end()
     print(f"{checks.passed} passed, {checks.failed} failed")

@@ -1,8 +1,10 @@
 /* wrong-clock FILE PROGRAM [ARGUMENT...]
  *
  * Runs PROGRAM, and everything that it starts, under a wall clock that is wrong by as many seconds as the text in FILE
- * says. FILE is read anew for each reading of the clock, so that the clock can jump. No clock of the machine changes,
- * and monotonic time, time since boot, timers and the times of files stay what they are.
+ * says. A second number in FILE is added to the time since boot: with both numbers grown by the same, the host has
+ * slept for so long. FILE is read anew for each reading of a clock, so that clocks can jump while the program runs;
+ * replace it by renaming. No clock of the machine changes, and monotonic time, timers and the times of files stay what
+ * they are.
  *
  * How: a seccomp filter stops the program where it asks the kernel for the wall clock, and the answer is given here,
  * in place of the kernel. For that the program must ask the kernel at all, so it never learns of the vDSO, the piece of
@@ -47,32 +49,33 @@ static void give_up(const char *what) {
     _exit(CANNOT);
 }
 
-/* The wall clock as the program is to see it. */
-static struct timespec wrong_time(void) {
+/* The wall clock, or the time since boot, as the program is to see it. */
+static struct timespec wrong_time(clockid_t clock) {
     struct timespec now;
-    long long offset = 0;
+    long long offset = 0, asleep = 0;
     FILE *file = fopen(offset_file, "r");
-    if (!file || fscanf(file, "%lld", &offset) != 1) give_up(offset_file);
+    if (!file || fscanf(file, "%lld %lld", &offset, &asleep) < 1) give_up(offset_file);
     fclose(file);
-    clock_gettime(CLOCK_REALTIME, &now);
-    now.tv_sec += offset;
+    clock_gettime(clock, &now);
+    now.tv_sec += clock == CLOCK_BOOTTIME ? asleep : offset;
     return now;
 }
 
-/* Traces readings of the wall clock and lets all else through. A program that makes itself undumpable would lock its
+/* Traces readings of these clocks and lets all else through. A program that makes itself undumpable would lock its
  * tracer out, if that is no root; it is told that it has succeeded. */
 static void install_filter(void) {
     struct sock_filter filter[] = {
         LOAD(offsetof(struct seccomp_data, arch)),
-        UNLESS(AUDIT_ARCH_X86_64, 12),
+        UNLESS(AUDIT_ARCH_X86_64, 13),
         LOAD(NR),
-        WHERE(SYS_gettimeofday, 11),
-        WHERE(SYS_time, 10),
-        UNLESS(SYS_clock_gettime, 4),
+        WHERE(SYS_gettimeofday, 12),
+        WHERE(SYS_time, 11),
+        UNLESS(SYS_clock_gettime, 5),
         LOAD(FIRST_ARGUMENT),
-        WHERE(CLOCK_REALTIME, 7),
-        WHERE(CLOCK_REALTIME_COARSE, 6),
-        WHERE(CLOCK_TAI, 5),
+        WHERE(CLOCK_REALTIME, 8),
+        WHERE(CLOCK_REALTIME_COARSE, 7),
+        WHERE(CLOCK_TAI, 6),
+        WHERE(CLOCK_BOOTTIME, 5),
         LOAD(NR),
         UNLESS(SYS_prctl, 2),
         LOAD(FIRST_ARGUMENT),
@@ -86,11 +89,12 @@ static void install_filter(void) {
         give_up("seccomp");
 }
 
-/* Answers a reading of the wall clock in place of the kernel. */
+/* Answers a reading of a clock in place of the kernel. */
 static void answer(pid_t thread) {
     struct user_regs_struct registers;
     if (ptrace(PTRACE_GETREGS, thread, 0, &registers)) return;
-    struct timespec now = wrong_time();
+    int is_boottime = registers.orig_rax == SYS_clock_gettime && registers.rdi == CLOCK_BOOTTIME;
+    struct timespec now = wrong_time(is_boottime ? CLOCK_BOOTTIME : CLOCK_REALTIME);
     uint64_t pair[2] = {(uint64_t)now.tv_sec, (uint64_t)now.tv_nsec};
     uint64_t target = registers.rdi, result = 0, length = sizeof pair;
     switch (registers.orig_rax) {

@@ -300,3 +300,6 @@ fn format_named(text: &str) -> Result<Format, UsageError> {
         _ => Err(UsageError(format!("`--format {text}`: write json, env, export or ini"))),
     }
 }
+
+#[cfg(test)]
+mod papers;

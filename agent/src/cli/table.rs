@@ -41,7 +41,8 @@ pub const COMMANDS: &[CommandSpec] = &[
         operands: "",
         summary: "keep all profiles fresh: the daemon",
         details: "Refreshes each profile before it is due and never ends for the network. SIGHUP reads the configuration\n\
-                  again, SIGTERM and SIGINT end it. Tells systemd when every profile has had its first verdict.",
+                  again, SIGTERM and SIGINT end it. Tells systemd when every profile has had its first verdict. With `serve` in\n\
+                  [rolekeeper] it also answers SDKs over HTTP on a loopback address.",
     },
     CommandSpec {
         name: CommandName::Refresh,
@@ -222,7 +223,7 @@ pub const OPTIONS: &[OptionSpec] = &[
         "credential-source",
         "SOURCE",
         NETWORK,
-        "instead of a file: Ec2InstanceMetadata",
+        "instead of a file: Ec2InstanceMetadata, EcsContainer or Environment",
     ),
     valued(OptionName::ProfileName, "profile-name", "NAME", NETWORK, "instead of a file: the profile's name"),
     valued(OptionName::ExternalId, "external-id", "ID", NETWORK, "instead of a file: the external id"),

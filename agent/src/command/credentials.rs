@@ -32,7 +32,11 @@ pub(super) fn find(context: &Context<'_>, name: Option<&str>, reuse: Reuse) -> R
     let name = match (name.or_else(|| context.profile_from_environment()), &context.invocation.profile) {
         (Some(name), _) => name.to_owned(),
         (None, Some(described)) => described.profile_name.clone().unwrap_or_else(|| "default".to_owned()),
-        (None, None) => return Err(Error::NoProfile { known: known_names(config.as_ref().ok()) }),
+        // What the environment alone describes is one profile.
+        (None, None) => match config.as_ref().ok().filter(|config| config.file().is_none()) {
+            Some(config) if config.profiles().len() == 1 => known_names(Some(config)).concat(),
+            _ => return Err(Error::NoProfile { known: known_names(config.as_ref().ok()) }),
+        },
     };
     let setting = config.as_ref().ok().and_then(|config| config.settings.output_dir.clone());
     let kept = match config {
@@ -69,6 +73,7 @@ fn as_agent(context: &Context<'_>, config: &Config, name: &str, reuse: Reuse) ->
             return Ok(quick);
         }
     }
+    context.refuse_to_go_round().map_err(Refusal::Failed)?;
     let keeper = Keeper::open(context.host, config, &facts).map_err(|error| {
         if is_for_readers(&error) { Refusal::Reader(error.into()) } else { Refusal::Failed(error.into()) }
     })?;

@@ -23,6 +23,7 @@ use crate::output::OutputError;
 use crate::output::directory::Directory;
 use crate::output::place;
 use crate::refresh::{Facts, last_anchor};
+use crate::source::process;
 
 /// What main knows of the process.
 #[derive(Debug)]
@@ -46,6 +47,11 @@ pub struct Process {
 /// Why the command as a whole failed.
 pub fn run(invocation: &Invocation, process: &Process, host: &Host<'_>) -> Result<u8, Error> {
     let context = Context { invocation, process, host };
+    match &invocation.command {
+        Command::Run | Command::Refresh { .. } | Command::Whoami { .. } => context.refuse_to_go_round()?,
+        // These may have an answer without obtaining anything.
+        Command::Print { .. } | Command::Exec { .. } | Command::Status { .. } => {}
+    }
     match &invocation.command {
         Command::Run => run::run(&context),
         Command::Refresh { profiles, force, splay } => refresh::run(&context, profiles, *force, *splay),
@@ -129,6 +135,15 @@ impl Context<'_> {
     fn recall_time(&self, output_dir: &Path) {
         if let Ok(top) = Directory::open_to_read(output_dir) {
             self.host.adopt(last_anchor(&top));
+        }
+    }
+
+    /// Refuses to obtain credentials for a `credential_process` that rolekeeper itself has started: it would start it
+    /// again.
+    fn refuse_to_go_round(&self) -> Result<(), Error> {
+        match self.process.environment.text(process::MARKER) {
+            Some(profile) => Err(Error::LeadsBack { profile: profile.to_owned() }),
+            None => Ok(()),
         }
     }
 

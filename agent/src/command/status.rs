@@ -64,7 +64,7 @@ fn judge(status: &mut Value, now: OffsetDateTime) {
 }
 
 /// One line for each profile: name, state, seconds left, next refresh, source and roles, last error; separated by
-/// tabs. A line about the clock, where it is wrong, begins with `#`.
+/// tabs. A line about the clock, where it is wrong, begins with `#`, and so does one about an endpoint that is not open.
 fn for_pipes(status: &Value) -> String {
     let mut text = String::new();
     for profile in profiles(status) {
@@ -75,8 +75,9 @@ fn for_pipes(status: &Value) -> String {
         text.push_str(&fields.map(String::as_str).join("\t"));
         text.push('\n');
     }
-    if let Some(clock) = clock_line(status) {
-        text.push_str(&format!("# {clock}\n"));
+    let remarks = [clock_line(status), serve_line(status)];
+    for remark in remarks.iter().flatten() {
+        text.push_str(&format!("# {remark}\n"));
     }
     text
 }
@@ -86,6 +87,11 @@ fn clock_line(status: &Value) -> Option<String> {
     let offset = status.get("clock_offset_seconds").and_then(Value::as_i64).filter(|offset| *offset != 0)?;
     let direction = if offset > 0 { "behind" } else { "ahead of" };
     Some(format!("the clock of this host is {} seconds {direction} AWS's", offset.unsigned_abs()))
+}
+
+/// Why no credentials are served, where they should be.
+fn serve_line(status: &Value) -> Option<String> {
+    Some(status.get("serve")?.get("error")?.as_str()?.to_owned())
 }
 
 fn for_people(status: &Value, colours: bool) -> String {
@@ -113,8 +119,9 @@ fn for_people(status: &Value, colours: bool) -> String {
             text.push_str(&format!("    {}\n", row.error));
         }
     }
-    if let Some(clock) = clock_line(status) {
-        text.push_str(&format!("warning: {clock}; that is allowed for\n"));
+    let clock = clock_line(status).map(|clock| format!("{clock}; that is allowed for"));
+    for warning in [clock, serve_line(status)].iter().flatten() {
+        text.push_str(&format!("warning: {warning}\n"));
     }
     let warnings = status.get("warnings").and_then(Value::as_array).into_iter().flatten();
     for warning in warnings.filter_map(Value::as_str) {

@@ -55,12 +55,14 @@ impl Problem {
             Self::UnknownSourceProfile { source, near, unprefixed } => {
                 return Some(missing_profile(Some(source), near.as_deref(), *unprefixed));
             }
+            Self::HalfOfKeys { missing } if missing.starts_with("AWS_") => {
+                return Some(format!("set `{missing}` beside the others"));
+            }
             Self::HalfOfKeys { missing } => return Some(format!("write `{missing}` beside the others")),
             Self::UnknownServices(name) => {
                 return Some(format!("write a section `[services {}]`", Shown(name)));
             }
             Self::NothingFound { .. } => "write `/etc/rolekeeper/config`, or name a file with `--config`",
-            Self::WebIdentityEnvironment => "write a profile with `role_arn` and `credential_source`",
             Self::Missing => "create it, or name another",
             Self::NotAFile(_) => "name a file",
             Self::TooLarge(_) => "a configuration is a few kilobytes; check that this is the right file",
@@ -84,7 +86,9 @@ impl Problem {
                 "write `credential_source = Ec2InstanceMetadata`, or `source_profile = NAME` of a profile with credentials"
             }
             Self::TwoSources => "keep the one where the chain starts",
-            Self::SourceWithoutRole => "write `role_arn = arn:aws:iam::ACCOUNT:role/NAME` beside it",
+            Self::SourceWithoutRole | Self::IdentityWithoutRole(_) => {
+                "write `role_arn = arn:aws:iam::ACCOUNT:role/NAME` beside it"
+            }
             Self::NoCredentials => {
                 "write `credential_source = Ec2InstanceMetadata`, or `aws_access_key_id` and `aws_secret_access_key`"
             }

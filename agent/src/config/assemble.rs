@@ -10,7 +10,7 @@ use super::error::{ConfigError, Shown, Warning};
 use super::imds::resolve_imds;
 use super::keys::{self, Reach};
 use super::limits::partition_of;
-use super::model::{BaseSource, Profile, RoleChain, StsSettings};
+use super::model::{Profile, RoleChain, StsSettings};
 use super::partition::Partition;
 use super::problem::Problem;
 use super::profile::{refuse_later, resolve_chain};
@@ -40,7 +40,7 @@ impl Assembly<'_> {
     /// The first thing that keeps this profile from being refreshed.
     pub(crate) fn profile(&self, section: &Section) -> Result<Profile, ConfigError> {
         refuse_later(section, |key| key.reach == Reach::Selected)?;
-        let chain = resolve_chain(self.document, section)?;
+        let chain = resolve_chain(self.document, section, self.environment)?;
         let region = self.region(section)?;
         let sts = StsSettings {
             endpoint: resolve_rule(self.document, section, self.environment)?,
@@ -110,13 +110,14 @@ fn check_partition(
     region: Option<&str>,
     sts: &StsSettings,
 ) -> Result<(), ConfigError> {
-    let Some(first) = chain.roles.first() else { return Ok(()) };
-    let can_be_learnt = matches!(chain.base, BaseSource::Ec2InstanceMetadata);
+    let roles = || chain.base.first_role().into_iter().chain(&chain.roles);
+    let Some(first) = roles().next() else { return Ok(()) };
+    let can_be_learnt = chain.base.is_instance();
     // A custom endpoint is found without a region.
     if region.is_none() && !can_be_learnt && sts.endpoint.custom_url().is_none() {
         return Err(section.error("role_arn", Problem::NoRegion));
     }
-    for role in &chain.roles {
+    for role in roles() {
         let (Some(region), Some(partition)) = (region, partition_of(&role.role_arn)) else { continue };
         let region_partition = Partition::of_region(region);
         if partition.name != region_partition.name {
@@ -141,10 +142,7 @@ fn check_partition(
 
 /// What works, but probably not as expected: sessions that STS will shorten, and endpoints that AWS does not list.
 pub(crate) fn warn(document: &Document, profile: &Profile, warnings: &mut Vec<Warning>) {
-    let mut caller_is_role = match &profile.chain.base {
-        BaseSource::Ec2InstanceMetadata => true,
-        BaseSource::StaticKeys { credentials, .. } => credentials.session_token.is_some(),
-    };
+    let mut caller_is_role = profile.chain.base.is_role();
     for role in &profile.chain.roles {
         if let Some(duration) =
             role.duration_seconds.filter(|duration| caller_is_role && *duration > LONGEST_CHAINED)

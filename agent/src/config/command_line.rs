@@ -6,6 +6,7 @@ use super::document::{Document, Entry, Section};
 use super::error::{ConfigError, Location};
 use super::names::is_valid;
 use super::problem::Problem;
+use crate::environment::Environment;
 
 /// The options that describe one profile, as they were typed; they are checked like a file's values.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,12 +27,21 @@ pub struct CommandLineProfile {
     pub region: Option<String>,
 }
 
-/// The document that a file with this one profile would give.
+/// The variables that give a pod its identity.
+pub(crate) const TOKEN_FILE: &str = "AWS_WEB_IDENTITY_TOKEN_FILE";
+const ROLE_ARN: &str = "AWS_ROLE_ARN";
+const ROLE_SESSION_NAME: &str = "AWS_ROLE_SESSION_NAME";
+
+/// The document that a file with this one profile would give. Where no source is named, it is the identity token that
+/// the environment gives; each option beats its variable.
 ///
 /// # Errors
 ///
-/// When `--profile-name` is none.
-pub(crate) fn document(given: &CommandLineProfile) -> Result<Document, ConfigError> {
+/// When `--profile-name` is none, or the environment gives a token and no role.
+pub(crate) fn document(
+    given: &CommandLineProfile,
+    environment: &Environment,
+) -> Result<Document, ConfigError> {
     let name = given.profile_name.as_deref().unwrap_or("default");
     if !is_valid(name) {
         let problem = Problem::Value {
@@ -49,11 +59,19 @@ pub(crate) fn document(given: &CommandLineProfile) -> Result<Document, ConfigErr
             entries.insert(key.to_owned(), entry);
         }
     };
-    enter("role_arn", given.role_arn.as_deref());
+    let token_file = environment.text(TOKEN_FILE).filter(|_| given.credential_source.is_none());
+    let variable = |name| token_file.and_then(|_| environment.text(name));
+    let role_arn = given.role_arn.as_deref().or_else(|| variable(ROLE_ARN));
+    if token_file.is_some() && role_arn.is_none() {
+        let location = Location { profile: Some(name.to_owned()), ..Location::default() };
+        return Err(ConfigError::new(location, Problem::HalfOfKeys { missing: ROLE_ARN }));
+    }
+    enter("role_arn", role_arn);
+    enter("web_identity_token_file", token_file);
     enter("credential_source", given.credential_source.as_deref());
     enter("external_id", given.external_id.as_deref());
     enter("duration_seconds", given.duration_seconds.as_deref());
-    enter("role_session_name", given.role_session_name.as_deref());
+    enter("role_session_name", given.role_session_name.as_deref().or_else(|| variable(ROLE_SESSION_NAME)));
     // Who names a base source and no role wants that source's own credentials.
     enter("rolekeeper_publish", Some("true"));
     let section = Section { name: name.to_owned(), file: None, line: None, entries };

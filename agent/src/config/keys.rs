@@ -50,7 +50,7 @@ const fn key(name: &'static str, reach: Reach, state: State) -> Key {
 pub(crate) const KEYS: &[Key] = &[
     key("managed", Reach::Agent, State::Built),
     key("output_dir", Reach::Agent, State::Built),
-    key("serve", Reach::Agent, State::Later),
+    key("serve", Reach::Agent, State::Built),
     key("rolekeeper_publish", Reach::Selected, State::Built),
     key("rolekeeper_owner", Reach::Selected, State::Built),
     key("rolekeeper_group", Reach::Selected, State::Built),
@@ -94,20 +94,21 @@ pub(crate) const KEYS: &[Key] = &[
     key("aws_account_id", Reach::Base, State::Built),
     key("credential_source", Reach::Base, State::Built),
     key("credential_source = Ec2InstanceMetadata", Reach::Base, State::Built),
-    key("credential_source = EcsContainer", Reach::Base, State::Later),
-    key("credential_source = Environment", Reach::Base, State::Later),
+    key("credential_source = EcsContainer", Reach::Base, State::Built),
+    key("credential_source = Environment", Reach::Base, State::Built),
     // The order of the other base sources is the order in which they are looked for.
     key("rolekeeper_iot_*", Reach::Base, State::Later),
     key("rolekeeper_roles_anywhere_*", Reach::Base, State::Later),
-    key("rolekeeper_saml_*", Reach::Base, State::Later),
-    key("web_identity_token_file", Reach::Base, State::Later),
+    key("rolekeeper_saml_assertion_file", Reach::Base, State::Built),
+    key("rolekeeper_saml_principal_arn", Reach::Base, State::Built),
+    key("web_identity_token_file", Reach::Base, State::Built),
     key("sso_session", Reach::Base, State::Later),
     key("sso_start_url", Reach::Base, State::Later),
     key("sso_region", Reach::Base, State::Later),
     key("sso_account_id", Reach::Base, State::Later),
     key("sso_role_name", Reach::Base, State::Later),
     key("login_session", Reach::Base, State::Later),
-    key("credential_process", Reach::Base, State::Later),
+    key("credential_process", Reach::Base, State::Built),
 ];
 
 impl Key {
@@ -119,7 +120,7 @@ impl Key {
     }
 
     /// Whether the row is one of the agent's own, as a section of a profile would write it.
-    fn is_ours(&self) -> bool {
+    pub(crate) fn is_ours(&self) -> bool {
         self.reach == Reach::Agent || self.name.starts_with(PREFIX)
     }
 }

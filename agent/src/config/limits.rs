@@ -60,6 +60,29 @@ pub(crate) fn checked_role(profile: &Section) -> Result<Role, ConfigError> {
     })
 }
 
+/// The identity provider of SAML that `setting` names.
+///
+/// # Errors
+///
+/// When it is no ARN of one.
+pub(crate) fn checked_principal(setting: &Setting<'_>) -> Result<String, ConfigError> {
+    let fields: Vec<&str> = setting.value.splitn(6, ':').collect();
+    match fields.as_slice() {
+        ["arn", partition, "iam", "", account, resource]
+            if Partition::named(partition).is_some()
+                && account.len() == 12
+                && account.bytes().all(|byte| byte.is_ascii_digit())
+                && resource.strip_prefix("saml-provider/").is_some_and(|name| !name.is_empty())
+                && setting.value.len() <= 2048
+                && setting.value.bytes().all(|byte| byte.is_ascii_graphic()) =>
+        {
+            Ok(setting.value.to_owned())
+        }
+        _ => Err(setting
+            .error("not the ARN of a SAML provider", "write `arn:aws:iam::ACCOUNT:saml-provider/NAME`")),
+    }
+}
+
 /// The partition that `role_arn`, already checked, is in.
 pub(crate) fn partition_of(role_arn: &str) -> Option<&'static Partition> {
     role_arn.split(':').nth(1).and_then(Partition::named)

@@ -82,9 +82,6 @@ fn search(options: &LoadOptions, environment: &Environment) -> Result<(PathBuf, 
 }
 
 fn nothing_found(options: &LoadOptions, environment: &Environment) -> ConfigError {
-    if environment.os("AWS_WEB_IDENTITY_TOKEN_FILE").is_some() {
-        return ConfigError::new(Location::default(), Problem::WebIdentityEnvironment);
-    }
     let mut looked = vec![format!("`{}`", options.system_config.display())];
     if !options.is_root {
         looked.push(match environment.os("AWS_CONFIG_FILE") {
@@ -130,6 +127,18 @@ fn credentials(
 
 fn expand(path: &Path, environment: &Environment) -> Result<PathBuf, ConfigError> {
     expand_home(path, environment).map_err(|problem| ConfigError::new(Location::default(), problem))
+}
+
+/// The text of `place`, a file that a base source takes its proof of identity from.
+///
+/// # Errors
+///
+/// When there is none, and when it cannot be read or, run as root, not be trusted.
+pub(crate) fn read_input(place: &Path) -> Result<Zeroizing<String>, ConfigError> {
+    match read(place, nix::unistd::geteuid().is_root())? {
+        Some(text) => Ok(text.text),
+        None => Err(ConfigError::new(Location::in_file(&place.into()), Problem::Missing)),
+    }
 }
 
 /// The text of `place`; `None` where there is no such file.

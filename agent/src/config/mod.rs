@@ -6,14 +6,16 @@
 mod accounts;
 mod advice;
 mod assemble;
+mod base;
 mod command_line;
+mod container;
 mod document;
 pub mod endpoint;
 pub mod error;
 mod imds;
 mod ini;
 mod kept;
-mod keys;
+pub(crate) mod keys;
 mod limits;
 mod locate;
 pub mod model;
@@ -32,9 +34,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use self::command_line::CommandLineProfile;
+pub(crate) use self::container::is_header;
 pub use self::error::{ConfigError, Location, Warning};
 pub use self::locate::PUBLISHED_MARKER;
-pub(crate) use self::locate::Texts;
+pub(crate) use self::locate::{Texts, read_input};
 pub use self::settings::{AgentSettings, Managed};
 
 use self::accounts::Accounts;
@@ -122,7 +125,15 @@ impl Config {
                 return Err(ConfigError::new(Location::default(), Problem::FileAndCommandLine));
             }
             (Some(_), None) => Texts::default(),
-            (None, _) => locate::find(options, environment, &mut warnings)?,
+            (None, _) => match locate::find(options, environment, &mut warnings) {
+                Err(error)
+                    if matches!(error.problem(), Problem::NothingFound { .. })
+                        && environment.text(command_line::TOKEN_FILE).is_some() =>
+                {
+                    Texts::default()
+                }
+                outcome => outcome?,
+            },
         };
         let mut config = Self::from_texts(&texts, options, environment)?;
         warnings.append(&mut config.warnings);
@@ -137,9 +148,13 @@ impl Config {
         environment: &Environment,
     ) -> Result<Self, ConfigError> {
         let mut warnings = Vec::new();
-        let document = match &options.command_line {
-            Some(given) => command_line::document(given)?,
-            None => document_of(texts, environment, &mut warnings)?,
+        let document = match (&options.command_line, texts) {
+            (Some(given), _) => command_line::document(given, environment)?,
+            // There are no files, and the environment describes the profile.
+            (None, Texts { config: None, credentials: None }) => {
+                command_line::document(&CommandLineProfile::default(), environment)?
+            }
+            (None, _) => document_of(texts, environment, &mut warnings)?,
         };
         let settings = settings::agent_settings(&document, environment)?;
         let mut config = Self {
@@ -286,7 +301,7 @@ fn forget_own_output(
     for section in sections {
         let profile = document.profile(&section.title);
         if profile.is_some_and(|profile| settings::is_merged_into(profile, file, environment)) {
-            section.properties.retain(|property| !profile::STATIC_KEYS.contains(&property.key.as_str()));
+            section.properties.retain(|property| !base::STATIC_KEYS.contains(&property.key.as_str()));
         }
     }
 }

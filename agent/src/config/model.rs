@@ -1,11 +1,12 @@
 //! What a configuration means, once it has been checked: every value here is already valid.
 //! Knows nothing of files, syntax or the network.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::endpoint::StsEndpointRule;
-use crate::credentials::Credentials;
+use crate::credentials::{IssuedCredentials, Secret};
 
 /// One profile that can be refreshed: where its credentials come from and where they are published.
 #[derive(Clone, Debug)]
@@ -49,15 +50,123 @@ pub struct RoleChain {
 pub enum BaseSource {
     /// The credentials of the EC2 instance profile, from `IMDSv2`.
     Ec2InstanceMetadata,
-    /// Keys written in the profile named.
+    /// Keys that the configuration itself holds.
     StaticKeys {
-        /// The profile that holds the keys.
-        profile: String,
+        /// Where they stand.
+        holder: KeyHolder,
         /// The keys.
-        credentials: Credentials,
-        /// `aws_account_id` of that profile.
-        account_id: Option<String>,
+        issued: IssuedCredentials,
     },
+    /// The credentials of a container's task or pod.
+    EcsContainer(ContainerSettings),
+    /// A `credential_process`.
+    Process(ProcessSettings),
+    /// A role that an OIDC token proves to be ours: `AssumeRoleWithWebIdentity`.
+    WebIdentity {
+        /// The role.
+        role: Role,
+        /// `web_identity_token_file`, absolute.
+        token_file: PathBuf,
+    },
+    /// A role that a SAML assertion proves to be ours: `AssumeRoleWithSAML`.
+    Saml {
+        /// The role; its session is named by the assertion.
+        role: Role,
+        /// `rolekeeper_saml_principal_arn`: the identity provider in IAM.
+        principal_arn: String,
+        /// `rolekeeper_saml_assertion_file`, absolute.
+        assertion_file: PathBuf,
+    },
+}
+
+/// Where static keys stand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeyHolder {
+    /// In the profile of this name.
+    Profile(String),
+    /// In the agent's own environment.
+    Environment,
+}
+
+/// The endpoint that a container is given for its credentials.
+#[derive(Clone, Debug)]
+pub struct ContainerSettings {
+    /// The whole URL, query included. In plain HTTP its host is one of the permitted addresses, or a name.
+    pub url: String,
+    /// What is sent in `Authorization`.
+    pub authorization: Option<Authorization>,
+}
+
+/// What a container's endpoint is to see in `Authorization`.
+#[derive(Clone, Debug)]
+pub enum Authorization {
+    /// `AWS_CONTAINER_AUTHORIZATION_TOKEN`
+    Text(Secret),
+    /// `AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE`, read for each request.
+    File(PathBuf),
+}
+
+/// A command that prints credentials.
+#[derive(Clone, Debug)]
+pub struct ProcessSettings {
+    /// The profile that names it.
+    pub profile: String,
+    /// The program, by an absolute path or a name in `PATH`, and its arguments.
+    pub words: Vec<String>,
+    /// `PATH` in the agent's environment, or a usual one.
+    pub path: OsString,
+    /// `aws_account_id` of that profile, where the command does not tell.
+    pub account_id: Option<String>,
+}
+
+impl BaseSource {
+    /// What `status` calls it.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        match self {
+            Self::Ec2InstanceMetadata => "Ec2InstanceMetadata".to_owned(),
+            Self::StaticKeys { holder: KeyHolder::Profile(name), .. } => {
+                format!("static keys of profile {name}")
+            }
+            Self::StaticKeys { holder: KeyHolder::Environment, .. } => "Environment".to_owned(),
+            Self::EcsContainer(_) => "EcsContainer".to_owned(),
+            Self::Process(process) => format!("credential_process of profile {}", process.profile),
+            Self::WebIdentity { role, .. } => format!("web identity as {}", role.role_arn),
+            Self::Saml { role, .. } => format!("SAML as {}", role.role_arn),
+        }
+    }
+
+    /// Whether it gives a role's session, for which AWS limits the sessions of further roles to one hour.
+    #[must_use]
+    pub fn is_role(&self) -> bool {
+        match self {
+            Self::StaticKeys { issued, .. } => issued.credentials.session_token.is_some(),
+            // Nobody knows before it has run.
+            Self::Process(_) => false,
+            Self::Ec2InstanceMetadata
+            | Self::EcsContainer(_)
+            | Self::WebIdentity { .. }
+            | Self::Saml { .. } => true,
+        }
+    }
+
+    /// The role that STS itself gives at the start, which takes a region.
+    #[must_use]
+    pub fn first_role(&self) -> Option<&Role> {
+        match self {
+            Self::WebIdentity { role, .. } | Self::Saml { role, .. } => Some(role),
+            Self::Ec2InstanceMetadata
+            | Self::StaticKeys { .. }
+            | Self::EcsContainer(_)
+            | Self::Process(_) => None,
+        }
+    }
+
+    /// Whether the chain starts at the instance metadata service, which then is asked for what else it knows.
+    #[must_use]
+    pub fn is_instance(&self) -> bool {
+        matches!(self, Self::Ec2InstanceMetadata)
+    }
 }
 
 /// One `AssumeRole` hop.

@@ -43,13 +43,13 @@ pub enum Meant {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Problem {
+    /// A proof of identity, given by this key, without the role that it is for.
+    IdentityWithoutRole(&'static str),
     /// No file in any of the places.
     NothingFound {
         /// The places, as somebody would write them.
         looked: Vec<String>,
     },
-    /// `AWS_WEB_IDENTITY_TOKEN_FILE` describes the only identity there is.
-    WebIdentityEnvironment,
     /// A file was named, and it does not exist.
     Missing,
     /// A file cannot be read.
@@ -200,9 +200,7 @@ impl fmt::Display for Problem {
             Self::NothingFound { looked } => {
                 write!(f, "no configuration found; looked at {}", looked.join(", "))
             }
-            Self::WebIdentityEnvironment => {
-                f.write_str("`AWS_WEB_IDENTITY_TOKEN_FILE` is not supported by this version")
-            }
+            Self::IdentityWithoutRole(key) => write!(f, "`{key}` without `role_arn`"),
             Self::Missing => f.write_str("the file does not exist"),
             Self::Unreadable(_) => f.write_str("the file cannot be read"),
             Self::NotAFile(kind) => write!(f, "{kind}, not a file"),
@@ -224,6 +222,12 @@ impl fmt::Display for Problem {
                 write!(f, "`{key}` is `{}`, {complaint}", Shown(value))
             }
             Self::SeveralLines(key) => write!(f, "`{key}` goes on in the indented line below"),
+            Self::HalfOfKeys { missing } if missing.ends_with("_arn") || missing.ends_with("_file") => {
+                write!(f, "a proof of identity without `{missing}`")
+            }
+            Self::HalfOfKeys { missing: "AWS_ROLE_ARN" } => {
+                f.write_str("`AWS_WEB_IDENTITY_TOKEN_FILE` is set without `AWS_ROLE_ARN`")
+            }
             Self::HalfOfKeys { missing } => write!(f, "static keys without `{missing}`"),
             Self::MalformedKey(key) => {
                 write!(f, "`{key}` has spaces, line breaks or characters that no key has")

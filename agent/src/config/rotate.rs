@@ -30,6 +30,15 @@ pub(crate) fn hook(profile: &Section) -> Result<Option<RotationHook>, ConfigErro
         )
     })?;
     let Some(setting) = find("rolekeeper_on_rotate") else { return Ok(None) };
+    Ok(Some(RotationHook { words: words(&setting)?, timeout: Duration::from_secs(timeout.into()) }))
+}
+
+/// The words of a command line, split as a shell splits them.
+///
+/// # Errors
+///
+/// Words that a shell could not read either, and a program that could be another one elsewhere.
+pub(crate) fn words(setting: &Setting<'_>) -> Result<Vec<String>, ConfigError> {
     if setting.value.contains(char::is_control) {
         return Err(setting.error("not one line of text", "write the command and its arguments on one line"));
     }
@@ -48,7 +57,7 @@ pub(crate) fn hook(profile: &Section) -> Result<Option<RotationHook>, ConfigErro
             "write its path from `/` on, or a name that `PATH` leads to",
         ));
     }
-    Ok(Some(RotationHook { words, timeout: Duration::from_secs(timeout.into()) }))
+    Ok(words)
 }
 
 /// Reads the regions where STS is asked when that of the profile's own region is silent.
@@ -67,7 +76,7 @@ pub(crate) fn fallback_regions(
         return Err(profile.error(FALLBACK, Problem::CustomEndpointWith(FALLBACK)));
     }
     // Without a region the roles tell the partition.
-    let role_partition = || partition_of(&chain.roles.first()?.role_arn);
+    let role_partition = || partition_of(&chain.base.first_role().or(chain.roles.first())?.role_arn);
     let partition = region.map(Partition::of_region).or_else(role_partition);
     let mut regions: Vec<String> = Vec::new();
     for name in setting.value.split(',').map(str::trim) {

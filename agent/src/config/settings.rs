@@ -1,6 +1,7 @@
 //! The agent's own keys: `[rolekeeper]` and the `rolekeeper_` keys that say how a profile is published and when it is
 //! refreshed. Knows nothing of credentials.
 
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -8,9 +9,7 @@ use std::time::Duration;
 use super::accounts::Accounts;
 use super::document::{Document, Section};
 use super::error::{ConfigError, Location};
-use super::keys::{KEYS, Reach, State};
 use super::model::{Publication, RefreshSettings, WriteMode};
-use super::problem::Problem;
 use super::values::{Setting, expand_home};
 use crate::environment::Environment;
 
@@ -23,6 +22,8 @@ pub struct AgentSettings {
     pub output_dir: Option<PathBuf>,
     /// `managed`.
     pub managed: Managed,
+    /// `serve`: where the daemon hands out credentials over HTTP, a loopback address; `None` means nowhere.
+    pub serve: Option<SocketAddr>,
 }
 
 /// Which profiles are refreshed.
@@ -46,7 +47,7 @@ impl Managed {
 ///
 /// # Errors
 ///
-/// A value that its key does not allow, or a key that this version cannot act on.
+/// A value that its key does not allow.
 pub(crate) fn agent_settings(
     document: &Document,
     environment: &Environment,
@@ -57,13 +58,6 @@ pub(crate) fn agent_settings(
         Setting::of_profile(section, key)
             .map(|setting| Setting { place: unprofiled(setting.place.clone()), ..setting })
     };
-    let later = |key: &&_| matches!(key, super::keys::Key { reach: Reach::Agent, state: State::Later, .. });
-    if let Some(key) = KEYS.iter().filter(later).find(|key| section.text(key.name).is_some()) {
-        return Err(ConfigError::new(
-            unprofiled(section.at(key.name)),
-            Problem::NotBuilt(key.name.to_owned()),
-        ));
-    }
     let managed = match find("managed") {
         None => Managed::All,
         Some(setting) => match setting.value.to_ascii_lowercase().as_str() {
@@ -76,7 +70,25 @@ pub(crate) fn agent_settings(
         },
     };
     let output_dir = find("output_dir").map(|setting| absolute(&setting, environment)).transpose()?;
-    Ok(AgentSettings { output_dir, managed })
+    let serve = find("serve").map(|setting| loopback(&setting)).transpose()?;
+    Ok(AgentSettings { output_dir, managed, serve })
+}
+
+/// The address that `setting` gives: one that no other host can reach, and a port.
+fn loopback(setting: &Setting<'_>) -> Result<SocketAddr, ConfigError> {
+    const WRITE: &str = "write `serve = 127.0.0.1:PORT` or `serve = [::1]:PORT`";
+    let Ok(address) = setting.value.parse::<SocketAddr>() else {
+        return Err(setting.error("not an address and a port", WRITE));
+    };
+    let port = address.port();
+    let loopback: [SocketAddr; 2] = [(Ipv4Addr::LOCALHOST, port).into(), (Ipv6Addr::LOCALHOST, port).into()];
+    if !loopback.contains(&address) {
+        return Err(setting.error("which is not the loopback address", WRITE));
+    }
+    if port == 0 {
+        return Err(setting.error("whose port nobody would know", WRITE));
+    }
+    Ok(address)
 }
 
 /// The path that `setting` gives, `~` expanded.

@@ -4,6 +4,7 @@
 mod hooks;
 mod notify;
 mod scene;
+mod serving;
 mod signals;
 mod task;
 mod verdicts;
@@ -25,6 +26,7 @@ use log::{debug, error, info};
 use self::hooks::Hooks;
 use self::notify::Notifier;
 use self::scene::{Ground, Place, Scene};
+use self::serving::Serving;
 use self::signals::{Signals, Wake};
 use self::task::{Done, Task};
 use self::verdicts::Verdicts;
@@ -69,7 +71,9 @@ pub(crate) fn run(
     if let Some(mut daemon) = Daemon::start(ground, load, &outside)? {
         let (kept, place) = (daemon.generations.len(), daemon.scene.roster.output_dir.display());
         info!("keeping {kept} profiles in `{place}`");
-        daemon.obey(load, &outside)?;
+        let end = daemon.obey(load, &outside);
+        daemon.serving.close(&daemon.scene.roster.output_dir);
+        end?;
     }
     outside.notifier.stopping();
     Ok(())
@@ -174,6 +178,7 @@ struct Daemon {
     generations: Vec<u64>,
     verdicts: Verdicts,
     hooks: Hooks,
+    serving: Serving,
     /// Whether the service manager was told that the daemon is ready, which is said once and for all.
     is_ready: bool,
     asked_to_reload: bool,
@@ -214,22 +219,39 @@ impl Daemon {
                 verdicts.fresh(index);
             }
         }
-        let (is_ready, hooks) = (false, Hooks::default());
-        Ok(Some(Self { scene, plan, generations, verdicts, hooks, is_ready, asked_to_reload, _lock: lock }))
+        let (is_ready, hooks, serving) = (false, Hooks::default(), Serving::default());
+        Ok(Some(Self {
+            scene,
+            plan,
+            generations,
+            verdicts,
+            hooks,
+            serving,
+            is_ready,
+            asked_to_reload,
+            _lock: lock,
+        }))
     }
 
     fn obey(&mut self, load: &Load<'_>, outside: &Outside) -> Result<(), Error> {
         self.tell(outside);
         self.look_for_hooks();
+        self.look_at_serving();
         loop {
-            self.hooks.tend(self.scene.ground.clock.uptime(), &self.scene);
+            let now = self.scene.ground.clock.uptime();
+            self.hooks.tend(now, &self.scene);
             let end = if std::mem::take(&mut self.asked_to_reload) {
                 self.reload(load, outside)?
+            } else if self.serving.is_due(now) {
+                let end = self.serve(outside)?;
+                self.tell(outside);
+                end
             } else {
                 match self.plan.next(&self.scene.now()) {
                     Step::Refresh(profiles) => self.refresh(&profiles, outside)?,
                     Step::Wait(time) => {
-                        let time = time.min(self.hooks.rest(self.scene.ground.clock.uptime()));
+                        let now = self.scene.ground.clock.uptime();
+                        let time = time.min(self.hooks.rest(now)).min(self.serving.rest(now));
                         let wake = outside.wait(time, None, self.is_ready)?;
                         self.asked_to_reload = wake == Wake::Reload;
                         if wake == Wake::Stop { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
@@ -254,12 +276,33 @@ impl Daemon {
             },
         };
         let report = done.and_then(|(reply, anchor)| {
+            self.serving.learn_time(anchor.as_ref());
             self.scene.anchor = anchor;
             if let Reply::Report(report) = reply { Ok(report) } else { Err(reply.into_error()) }
         });
         self.record(profiles, report);
         self.look_for_hooks();
         self.tell(outside);
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// Brings the credentials endpoint in line with the configuration.
+    fn serve(&mut self, outside: &Outside) -> Result<ControlFlow<()>, Error> {
+        let tokens = self.serving.open(self.scene.roster.serve);
+        let done = match self.scene.start(Work::Tokens(tokens)) {
+            Err(error) => Err(error),
+            Ok(task) => match outside.attend(task, self.is_ready)? {
+                Attended::Stop => return Ok(ControlFlow::Break(())),
+                Attended::Ended(done, asked_to_reload) => {
+                    self.asked_to_reload |= asked_to_reload;
+                    done
+                }
+            },
+        };
+        let served = done.and_then(|(reply, _)| {
+            if let Reply::Served(served) = reply { Ok(served) } else { Err(reply.into_error()) }
+        });
+        self.serving.settle(served, &self.scene);
         Ok(ControlFlow::Continue(()))
     }
 
@@ -301,7 +344,7 @@ impl Daemon {
     }
 
     fn tell(&mut self, outside: &Outside) {
-        let status = self.verdicts.in_words(&self.scene.roster.members);
+        let status = self.verdicts.in_words(&self.scene.roster.members, self.serving.trouble());
         self.is_ready |= self.verdicts.are_complete() && self.verdicts.any_fresh();
         // Said again, it ends a reload, however the profiles are.
         if self.is_ready {
@@ -316,7 +359,12 @@ impl Daemon {
         outside.notifier.reloading(self.scene.ground.clock.uptime());
         match self.adopt(load, outside) {
             Ok(ControlFlow::Break(())) => return Ok(ControlFlow::Break(())),
-            Ok(ControlFlow::Continue(())) => info!("the configuration was read again"),
+            Ok(ControlFlow::Continue(())) => {
+                info!("the configuration was read again");
+                if self.serving.is_due(self.scene.ground.clock.uptime()) && self.serve(outside)?.is_break() {
+                    return Ok(ControlFlow::Break(()));
+                }
+            }
             Err(error) => {
                 error!("the configuration stays as it was: {}", error.with_causes());
                 self.verdicts.remark(format!("the new configuration is not used: {}", error.with_causes()));
@@ -366,7 +414,12 @@ impl Daemon {
         self.plan.reload(carried, &scene.now());
         self.generations = standings.into_iter().map(|(_, generation)| generation).collect();
         self.scene = scene;
+        self.look_at_serving();
         self.look_for_hooks();
+    }
+
+    fn look_at_serving(&mut self) {
+        self.serving.look(self.scene.roster.serve, &self.scene.roster.output_dir);
     }
 
     fn look_for_hooks(&mut self) {

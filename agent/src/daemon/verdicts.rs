@@ -74,8 +74,8 @@ impl Verdicts {
         self.remark = None;
     }
 
-    /// One line: how many are fresh, and which are not.
-    pub(super) fn in_words(&self, members: &[Member]) -> String {
+    /// One line: how many are fresh, which are not, and what else is in `trouble`.
+    pub(super) fn in_words(&self, members: &[Member], trouble: Option<&str>) -> String {
         let fresh = self.verdicts.iter().filter(|verdict| **verdict == Verdict::Fresh).count();
         let mut text = format!("{fresh} of {} profiles fresh", self.verdicts.len());
         let names = members.iter().zip(&self.verdicts);
@@ -91,7 +91,7 @@ impl Verdicts {
                 text.push_str(&format!(" and {more} more"));
             }
         }
-        if let Some(remark) = &self.remark {
+        for remark in [self.remark.as_deref(), trouble].into_iter().flatten() {
             text.push_str(&format!("; {remark}"));
         }
         text

@@ -7,11 +7,14 @@ use std::time::Duration;
 
 use time::OffsetDateTime;
 
+use super::serving::Tokens;
 use super::work::{Member, Reply, Roster, Work};
 use crate::anchor::Anchor;
 use crate::disposition::Disposition;
 use crate::error::Told;
-use crate::refresh::Standing;
+use crate::output::directory::{Attributes, OnMountPoint};
+use crate::output::token_file::TokenCheck;
+use crate::refresh::{Served, Standing};
 use crate::schedule::Known;
 
 /// No instant.
@@ -43,6 +46,12 @@ pub(super) fn question(daemon: u32, work: &Work, anchor: Option<&Anchor>) -> Vec
                 writer.number(*generation);
             }
         }
+        Work::Tokens(Tokens { known, note }) => {
+            writer.number(4);
+            writer.bytes(note.as_deref().unwrap_or_default().as_bytes());
+            writer.number(known.is_some().into());
+            writer.served(known.as_deref().unwrap_or_default());
+        }
     }
     writer.0
 }
@@ -56,6 +65,11 @@ pub(super) fn read_question(bytes: &[u8]) -> Option<(u32, Work, Option<Anchor>)>
         1 => Work::Look,
         2 => Work::Hooks,
         3 => Work::Refresh(reader.list(|reader| Some((reader.length()?, reader.number()?)))?),
+        4 => {
+            let note = Some(reader.text()?).filter(|note| !note.is_empty());
+            let is_open = reader.number()? == 1;
+            Work::Tokens(Tokens { known: Some(reader.served()?).filter(|_| is_open), note })
+        }
         _ => return None,
     };
     Some((daemon, work, anchor))
@@ -70,6 +84,7 @@ pub(super) fn answer(reply: &Reply, anchor: Option<&Anchor>) -> Vec<u8> {
             writer.number(0);
             writer.bytes(roster.output_dir.as_os_str().as_bytes());
             writer.number(roster.mode.into());
+            writer.bytes(roster.serve.map(|serve| serve.to_string()).unwrap_or_default().as_bytes());
             writer.length(roster.members.len());
             for member in &roster.members {
                 writer.bytes(member.name.as_bytes());
@@ -116,6 +131,10 @@ pub(super) fn answer(reply: &Reply, anchor: Option<&Anchor>) -> Vec<u8> {
             writer.number(4);
             writer.told(told);
         }
+        Reply::Served(served) => {
+            writer.number(5);
+            writer.served(served);
+        }
     }
     writer.0
 }
@@ -127,6 +146,7 @@ pub(super) fn read_answer(bytes: &[u8]) -> Option<(Reply, Option<Anchor>)> {
         0 => Reply::Loaded(Roster {
             output_dir: OsString::from_vec(reader.bytes()?.to_vec()).into(),
             mode: reader.number()?.try_into().ok()?,
+            serve: reader.text()?.parse().ok(),
             members: reader
                 .list(|reader| Some(Member { name: reader.text()?, has_hook: reader.number()? == 1 }))?,
         }),
@@ -138,6 +158,7 @@ pub(super) fn read_answer(bytes: &[u8]) -> Option<(Reply, Option<Anchor>)> {
         2 => Reply::Report(reader.list(|reader| Some((reader.length()?, reader.became()?)))?),
         3 => Reply::Hooks(Some(reader.number()?).filter(|wait| *wait != NONE).map(Duration::from_secs)),
         4 => Reply::Failed(reader.told()?),
+        5 => Reply::Served(reader.served()?),
         _ => return None,
     };
     Some((reply, anchor))
@@ -163,6 +184,19 @@ impl Writer {
     fn instant(&mut self, instant: Option<OffsetDateTime>) {
         let seconds = instant.map_or(NEVER, OffsetDateTime::unix_timestamp);
         self.0.extend_from_slice(&seconds.to_le_bytes());
+    }
+
+    fn served(&mut self, served: &[Served]) {
+        self.length(served.len());
+        for Served { profile, token, attributes } in served {
+            self.bytes(profile.as_bytes());
+            self.bytes(&token.0);
+            for id in [attributes.owner, attributes.group] {
+                self.number(id.map_or(NONE, u64::from));
+            }
+            self.number(attributes.mode.into());
+            self.number((attributes.on_mount_point == OnMountPoint::WriteInPlace).into());
+        }
     }
 
     fn told(&mut self, told: &Told) {
@@ -232,6 +266,29 @@ impl<'a> Reader<'a> {
         }
         let (due, expiration) = (self.instant()?, self.instant()?);
         Some(Ok(Standing { generation, due, expiration, is_extended: self.number()? == 1 }))
+    }
+
+    fn served(&mut self) -> Option<Vec<Served>> {
+        self.list(|reader| {
+            Some(Served {
+                profile: reader.text()?,
+                token: TokenCheck(reader.bytes()?.try_into().ok()?),
+                attributes: Attributes {
+                    owner: reader.id()?,
+                    group: reader.id()?,
+                    mode: reader.number()?.try_into().ok()?,
+                    on_mount_point: match reader.number()? {
+                        0 => OnMountPoint::Refuse,
+                        _ => OnMountPoint::WriteInPlace,
+                    },
+                },
+            })
+        })
+    }
+
+    fn id(&mut self) -> Option<Option<u32>> {
+        let id = self.number()?;
+        if id == NONE { Some(None) } else { id.try_into().ok().map(Some) }
     }
 
     fn told(&mut self) -> Option<Told> {

@@ -2,16 +2,18 @@
 //! run. Typed questions and answers, and the one place that answers them, in whichever process that is.
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use log::warn;
 
+use super::serving::Tokens;
 use crate::config::{Config, Texts};
 use crate::error::{Error, Told};
 use crate::host::Host;
 use crate::refresh::{
-    Facts, FailedHook, Keeper, Outcome, Reuse, Selected, Standing, directory_mode, run_hooks,
+    Facts, FailedHook, Keeper, Outcome, Reuse, Selected, Served, Standing, directory_mode, run_hooks,
 };
 use crate::schedule::Known;
 
@@ -45,6 +47,8 @@ pub(super) struct Roster {
     pub(super) output_dir: PathBuf,
     /// The mode of that directory.
     pub(super) mode: u32,
+    /// Where credentials are to be served.
+    pub(super) serve: Option<SocketAddr>,
     /// In the order of the configuration.
     pub(super) members: Vec<Member>,
 }
@@ -57,7 +61,7 @@ pub(super) struct Member {
 }
 
 /// Something to do. Profiles are called by their place in the configuration.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(super) enum Work {
     /// Read the configuration from its files.
     Load,
@@ -67,6 +71,8 @@ pub(super) enum Work {
     Refresh(Vec<(usize, u64)>),
     /// Run the hooks that are pending.
     Hooks,
+    /// Hand out tokens for the endpoint or take them back, and note what is served.
+    Tokens(Tokens),
 }
 
 /// What is published for each profile, and of which generation.
@@ -83,6 +89,8 @@ pub(super) enum Reply {
     Report(Report),
     /// How long to wait before hooks that have failed are tried again.
     Hooks(Option<Duration>),
+    /// Whom the endpoint shall answer for.
+    Served(Vec<Served>),
     /// It could not be done as a whole.
     Failed(Told),
 }
@@ -95,6 +103,7 @@ impl Work {
             Self::Look => "look",
             Self::Refresh(_) => "batch",
             Self::Hooks => "hooks",
+            Self::Tokens(_) => "tokens",
         }
     }
 }
@@ -104,7 +113,7 @@ impl Reply {
     pub(super) fn into_error(self) -> Error {
         match self {
             Self::Failed(told) => Error::Told(told),
-            Self::Loaded(_) | Self::Standings(_) | Self::Report(_) | Self::Hooks(_) => {
+            Self::Loaded(_) | Self::Standings(_) | Self::Report(_) | Self::Hooks(_) | Self::Served(_) => {
                 Error::Worker(io::ErrorKind::InvalidData.into())
             }
         }
@@ -120,6 +129,7 @@ impl Roster {
         Self {
             output_dir: loaded.facts.output_dir.clone(),
             mode: directory_mode(&loaded.config),
+            serve: loaded.config.settings.serve,
             members: members.collect(),
         }
     }
@@ -132,6 +142,7 @@ pub(super) fn perform(host: &Host<'_>, loaded: &Loaded, work: &Work) -> Reply {
         Work::Look => look_around(host, loaded).map(Reply::Standings),
         Work::Refresh(profiles) => refresh(host, loaded, profiles).map(Reply::Report),
         Work::Hooks => Ok(Reply::Hooks(hooks(host, loaded))),
+        Work::Tokens(tokens) => tend_tokens(host, loaded, tokens).map(Reply::Served),
     };
     reply.unwrap_or_else(|error| Reply::Failed(Told::of(&error)))
 }
@@ -170,6 +181,13 @@ fn look_around(host: &Host<'_>, loaded: &Loaded) -> Result<Standings, Error> {
         }
     });
     Ok(standings.collect())
+}
+
+fn tend_tokens(host: &Host<'_>, loaded: &Loaded, tokens: &Tokens) -> Result<Vec<Served>, Error> {
+    let keeper = Keeper::open(host, &loaded.config, &loaded.facts)?;
+    let served = keeper.tend_tokens(tokens.known.as_deref())?;
+    keeper.note_serving(tokens.note.as_deref())?;
+    Ok(served)
 }
 
 fn hooks(host: &Host<'_>, loaded: &Loaded) -> Option<Duration> {

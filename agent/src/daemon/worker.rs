@@ -88,7 +88,7 @@ fn serve(load: &Load<'_>, host: &Host<'_>) -> io::Result<()> {
         return Err(io::ErrorKind::NotConnected.into());
     }
     host.adopt(anchor);
-    let loaded = if work == Work::Load {
+    let loaded = if matches!(work, Work::Load) {
         load(Origin::Files).and_then(|loaded| {
             loaded.texts.write(&file).map_err(Error::Worker)?;
             Ok(loaded)

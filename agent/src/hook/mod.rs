@@ -70,17 +70,30 @@ const INHERITED: [&str; 24] = [
     "AWS_EC2_METADATA_DISABLED",
     "AWS_EC2_INSTANCE_PROFILE_NAME",
 ];
-const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// Where programs are looked for that are given by name, when nobody says.
+pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// A command to run.
 #[derive(Debug)]
 pub struct Hook<'a> {
     /// The program and its arguments.
     pub words: &'a [String],
-    /// Its whole environment.
+    /// Its whole environment, or what is added to ours.
     pub environment: &'a [(OsString, OsString)],
     /// How long it may take.
     pub timeout: Duration,
+    /// What it is run for.
+    pub purpose: Purpose,
+}
+
+/// What a command is run for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// What it does: both its streams are kept as far as there is room, and its environment is all that it gets.
+    Effect,
+    /// What it prints: only standard output is kept, a command that prints too much is ended, and it gets our
+    /// environment, as an SDK would give it.
+    Answer,
 }
 
 /// What a hook wrote, both streams in the order of writing.
@@ -147,7 +160,8 @@ impl Hook<'_> {
         let mut output = Output { kept: Zeroizing::new(Vec::with_capacity(KEPT)), dropped: 0 };
         let started = self.check().and_then(|()| self.start().map_err(HookError::Start));
         let ended = started.and_then(|(child, reader)| {
-            Running::watch(child, reader).map_err(HookError::Wait)?.finish(self.timeout, clock, &mut output)
+            let running = Running::watch(child, reader).map_err(HookError::Wait)?;
+            running.finish(self.timeout, self.purpose, clock, &mut output)
         });
         (output, ended)
     }
@@ -179,15 +193,18 @@ impl Hook<'_> {
         let (reader, writer) = io::pipe()?;
         let environment = self.environment.iter().map(|(name, value)| (name.as_os_str(), value.as_os_str()));
         // The command goes out of scope here, and with it our ends for writing.
-        let child = Command::new(OURSELVES)
+        let mut command = Command::new(OURSELVES);
+        match self.purpose {
+            Purpose::Effect => command.env_clear().stderr(writer.try_clone()?),
+            Purpose::Answer => command.stderr(Stdio::null()),
+        };
+        let child = command
             .arg(START)
             .args(self.words.iter().map(OsStr::new))
-            .env_clear()
             .envs(environment)
             .current_dir("/")
             .stdin(Stdio::null())
-            .stdout(writer.try_clone()?)
-            .stderr(writer)
+            .stdout(writer)
             .process_group(0)
             .spawn()?;
         Ok((child, reader))
@@ -234,7 +251,13 @@ impl Running {
         }
     }
 
-    fn finish(mut self, timeout: Duration, clock: &dyn Clock, output: &mut Output) -> Result<(), HookError> {
+    fn finish(
+        mut self,
+        timeout: Duration,
+        purpose: Purpose,
+        clock: &dyn Clock,
+        output: &mut Output,
+    ) -> Result<(), HookError> {
         let mut pressure = Pressure::None;
         let mut deadline = clock.uptime().saturating_add(timeout);
         let (mut is_open, mut has_ended) = (true, false);
@@ -243,6 +266,9 @@ impl Running {
             let (readable, ended) = self.wait(is_open, has_ended, left).map_err(HookError::Wait)?;
             if readable {
                 is_open = output.take(&mut self.output);
+                if purpose == Purpose::Answer && output.dropped > 0 && pressure == Pressure::None {
+                    deadline = Duration::ZERO;
+                }
             }
             has_ended = has_ended || ended;
             // Asked to end, the others of the group have the grace to do so; a closed pipe says that they have.

@@ -12,6 +12,7 @@ pub mod profile_files;
 pub mod render;
 pub mod shared_file;
 pub mod state;
+pub mod token_file;
 
 pub use error::{OutputError, Step};
 pub use ini_lines::{LineError, LineProblem};

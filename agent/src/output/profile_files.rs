@@ -50,18 +50,33 @@ pub fn read_own(directory: &Directory, key: &[u8], digest: &str) -> Option<Zeroi
     try_read_own(directory, key, digest).ok().flatten()
 }
 
-/// The same, for whoever must not take a passing lack for an answer.
-///
-/// # Errors
-///
-/// When it cannot be said, because the process lacks descriptors or memory.
-pub fn try_read_own(
+fn try_read_own(
     directory: &Directory,
     key: &[u8],
     digest: &str,
 ) -> Result<Option<Zeroizing<Vec<u8>>>, OutputError> {
     let bytes = directory.read_if_sound(JSON)?;
     Ok(bytes.filter(|bytes| keyed_digest(key, bytes) == digest))
+}
+
+/// The published `credential_process` document, for whoever must not miss one that is good. With the attributes of an
+/// `own` file, which nobody else can write to, whatever it holds counts: a refresh that failed between two files has
+/// left a set that is newer than its record, and as good. Of any other file, only what was published last.
+///
+/// # Errors
+///
+/// When it cannot be said, because the process lacks descriptors or memory.
+pub fn read_published(
+    directory: &Directory,
+    own: Option<Attributes>,
+    key: &[u8],
+    digest: &str,
+) -> Result<Option<Zeroizing<Vec<u8>>>, OutputError> {
+    if own.is_some_and(|attributes| directory.holds(JSON, attributes)) {
+        directory.read_if_sound(JSON)
+    } else {
+        try_read_own(directory, key, digest)
+    }
 }
 
 /// A digest of `bytes` that only this host can compute.

@@ -54,21 +54,7 @@ impl Material<'_> {
     /// The `credential_process` contract, version 1: one line, `Expiration` in whole seconds of UTC.
     #[must_use]
     pub fn process_json(&self) -> Rendered {
-        let keys = &self.issued.credentials;
-        let mut json = buffer_for(self.issued, 1);
-        push_json(&mut json, "{\"Version\":1,\"AccessKeyId\":", &keys.access_key_id);
-        push_json(&mut json, ",\"SecretAccessKey\":", keys.secret_access_key.expose());
-        if let Some(session_token) = &keys.session_token {
-            push_json(&mut json, ",\"SessionToken\":", session_token.expose());
-        }
-        if let Some(expiration) = self.issued.expiration {
-            push_json(&mut json, ",\"Expiration\":", &Rfc3339Seconds(expiration).to_string());
-        }
-        if let Some(account_id) = &self.issued.account_id {
-            push_json(&mut json, ",\"AccountId\":", account_id);
-        }
-        json.push_str("}\n");
-        json
+        json(self.issued, "{\"Version\":1,\"AccessKeyId\":", ",\"SessionToken\":")
     }
 
     /// The environment variables that carry these credentials.
@@ -134,6 +120,31 @@ impl Material<'_> {
             push_all(text, &["aws_session_token = ", session_token.expose(), "\n"]);
         }
     }
+}
+
+/// What the container credentials endpoint answers.
+#[must_use]
+pub fn container_json(issued: &IssuedCredentials) -> Rendered {
+    json(issued, "{\"AccessKeyId\":", ",\"Token\":")
+}
+
+/// The document that begins with `head`, and calls the session token as `session_token` says.
+fn json(issued: &IssuedCredentials, head: &str, session_token: &str) -> Rendered {
+    let keys = &issued.credentials;
+    let mut json = buffer_for(issued, 1);
+    push_json(&mut json, head, &keys.access_key_id);
+    push_json(&mut json, ",\"SecretAccessKey\":", keys.secret_access_key.expose());
+    if let Some(text) = &keys.session_token {
+        push_json(&mut json, session_token, text.expose());
+    }
+    if let Some(expiration) = issued.expiration {
+        push_json(&mut json, ",\"Expiration\":", &Rfc3339Seconds(expiration).to_string());
+    }
+    if let Some(account_id) = &issued.account_id {
+        push_json(&mut json, ",\"AccountId\":", account_id);
+    }
+    json.push_str("}\n");
+    json
 }
 
 /// The credentials file at the top: one section for each profile.

@@ -7,12 +7,12 @@ use serde_json::{Map, Value, json};
 
 use super::{Entry, Keeper, attributes, is_shared};
 use crate::anchor::Anchor;
-use crate::config::model::{BaseSource, Profile};
+use crate::config::model::Profile;
 use crate::credentials::IssuedCredentials;
 use crate::output::OutputError;
 use crate::output::directory::{Attributes, Directory, Durability};
 use crate::output::names::file_name;
-use crate::output::profile_files::{JSON, try_read_own};
+use crate::output::profile_files::read_published;
 use crate::output::render::{Material, all_config, all_credentials, parse_process_json};
 use crate::output::state::Record;
 use crate::timestamp::{Rfc3339Seconds, between};
@@ -63,14 +63,8 @@ impl Keeper<'_> {
             Ok(directory) => directory,
             Err(cause) => return OutputError::exhausted(&path, cause).map(|()| None),
         };
-        // A refresh that failed between two files has left a set that is newer than its record, and as good. Only in
-        // a file of our own: what somebody else could write to has to be what was published.
-        let is_own = |profile: &Profile| directory.holds(JSON, attributes(&profile.publication));
-        let json = if entry.managed.outcome.as_ref().is_ok_and(is_own) {
-            directory.read_if_sound(JSON)?
-        } else {
-            try_read_own(&directory, self.state.key(), &published.digest)?
-        };
+        let own = entry.managed.outcome.as_ref().ok().map(|profile| attributes(&profile.publication));
+        let json = read_published(&directory, own, self.state.key(), &published.digest)?;
         let issued = json.and_then(|json| parse_process_json(&json));
         Ok(issued.map(|issued| (name, Cow::Owned(issued))))
     }
@@ -115,6 +109,7 @@ impl Keeper<'_> {
             "anchor": self.host.anchor().as_ref().map(Anchor::to_json),
             "clock_offset_seconds": self.host.clock_offset().whole_seconds(),
             "profiles": profiles,
+            "serve": self.serving(),
             "warnings": warnings,
         })
     }
@@ -127,11 +122,7 @@ pub fn last_anchor(top: &Directory) -> Option<Anchor> {
 }
 
 fn add_configuration(entry: &mut Map<String, Value>, profile: &Profile) {
-    let source = match &profile.chain.base {
-        BaseSource::Ec2InstanceMetadata => "Ec2InstanceMetadata".to_owned(),
-        BaseSource::StaticKeys { profile, .. } => format!("static keys of profile {profile}"),
-    };
-    entry.insert("source".to_owned(), source.into());
+    entry.insert("source".to_owned(), profile.chain.base.describe().into());
     let roles: Vec<Value> = profile.chain.roles.iter().map(|role| role.role_arn.clone().into()).collect();
     entry.insert("roles".to_owned(), roles.into());
 }

@@ -13,7 +13,7 @@ use super::{Facts, Keeper};
 use crate::config::Config;
 use crate::config::model::{BaseSource, Profile, RotationHook};
 use crate::error::Error;
-use crate::hook::{Hook, HookError, Output, Secrets, lines};
+use crate::hook::{Hook, HookError, Output, Purpose, Secrets, lines};
 use crate::host::Host;
 use crate::output::OutputError;
 use crate::output::directory::Directory;
@@ -149,7 +149,12 @@ impl Runner<'_> {
         let mut secrets = Secrets::default();
         self.add_secrets(&mut secrets);
         let environment = self.environment(published);
-        let hook = Hook { words: &self.hook.words, environment: &environment, timeout: self.hook.timeout };
+        let hook = Hook {
+            words: &self.hook.words,
+            environment: &environment,
+            timeout: self.hook.timeout,
+            purpose: Purpose::Effect,
+        };
         let (output, ended) = hook.run(self.host.clock);
         if !output.kept().is_empty() {
             // What was published meanwhile may have been shown, too, and so may what other profiles have.
@@ -173,8 +178,8 @@ impl Runner<'_> {
 
     /// What the hook could read and repeat.
     fn add_secrets(&self, secrets: &mut Secrets) {
-        if let BaseSource::StaticKeys { credentials, .. } = &self.profile.chain.base {
-            secrets.add(credentials);
+        if let BaseSource::StaticKeys { issued, .. } = &self.profile.chain.base {
+            secrets.add(&issued.credentials);
         }
         let document =
             Directory::open_to_read(&self.directory()).and_then(|open| open.read(profile_files::JSON));

@@ -6,6 +6,7 @@ mod fetch;
 mod freshness;
 mod hooks;
 mod outage;
+mod served;
 mod shared;
 mod upkeep;
 
@@ -41,6 +42,7 @@ pub use self::aggregate::last_anchor;
 use self::fetch::{Job, fetch_all};
 pub use self::freshness::{Freshness, peek};
 pub use self::hooks::{FailedHook, run_hooks};
+pub use self::served::{NotServed, Served, is_noted, look_up, withdraw_tokens};
 
 const LOCK_FILE: &str = "batch.lock";
 /// A batch of another process is waited for so long.
@@ -237,6 +239,9 @@ impl<'a> Keeper<'a> {
         let freshness = freshness::of(&self.state, self.profiles.path(), profile, &record, &wanted);
         let is_whole = freshness != Freshness::None && !record.is_torn();
         let published = record.published.as_ref().filter(|_| is_whole)?;
+        if self.lacks_copy(profile, published) {
+            return None;
+        }
         Some((published.issued, Standing::of(published)))
     }
 
@@ -263,6 +268,9 @@ impl<'a> Keeper<'a> {
         let wanted = fingerprint(self.state.key(), profile);
         let freshness = freshness::of(&self.state, self.profiles.path(), profile, record, &wanted);
         let published = record.published.as_ref().filter(|_| !record.is_torn())?;
+        if self.lacks_copy(profile, published) {
+            return None;
+        }
         freshness.is_kept(reuse, published.generation, self.host.true_time()).then(|| Standing::of(published))
     }
 
@@ -326,10 +334,12 @@ impl<'a> Keeper<'a> {
             Material { profile: &profile.name, issued: &obtained.issued, region: obtained.region.as_deref() };
         // What is remembered has whole seconds; so has what is said of it before it was read back.
         let issued = obtained.at.replace_nanosecond(0).unwrap_or(obtained.at);
-        let digest = keyed_digest(self.state.key(), material.process_json().as_bytes());
+        let json = material.process_json();
+        let digest = keyed_digest(self.state.key(), json.as_bytes());
         let directory = self.profile_directory(profile)?;
         let entry = self.config_entry(&profile.name, Some(&profile.publication), obtained.region.clone());
         profile_files::publish(&directory, &material, &entry, attributes(&profile.publication))?;
+        self.keep_copy(profile, &json)?;
         let due = obtained.issued.expiration.map(|expiration| {
             let jitter = Fraction::keyed(self.state.key(), &profile.name, generation);
             Lifetime { issued, expiration }.due(&profile.refresh, jitter)

@@ -6,7 +6,7 @@ use log::warn;
 
 use super::{Entry, Keeper};
 use crate::chain::Obtained;
-use crate::config::model::{BaseSource, Profile};
+use crate::config::model::Profile;
 use crate::error::Error;
 use crate::output::render::parse_process_json;
 use crate::source::imds::{EXTENSION, extended_expiration};
@@ -21,7 +21,7 @@ impl Keeper<'_> {
         entry: &mut Entry<'_>,
         fingerprint: String,
     ) -> Result<(), Error> {
-        let is_own = matches!(profile.chain.base, BaseSource::Ec2InstanceMetadata);
+        let is_own = profile.chain.base.is_instance();
         let Some(last) = entry.record.published.as_ref() else { return Ok(()) };
         let Some(expiration) = last.expiration else { return Ok(()) };
         let now = self.host.true_time();

@@ -58,6 +58,7 @@ impl Keeper<'_> {
             if !managed && record.config == path {
                 info!("profile `{}` is no longer managed; its files are removed", record.profile);
                 self.profiles.remove_subdirectory(&file_name(&record.profile))?;
+                self.forget_copy(&record.profile)?;
                 self.state.forget(&record.profile)?;
                 removed = true;
             }

@@ -151,11 +151,11 @@ impl StsError {
                 cause: TransportError::BadUrl(_) | TransportError::CaBundle { .. }, ..
             } => Disposition::Misconfigured,
             Self::Unreachable { .. } | Self::StillSilent { .. } | Self::BadReply { .. } => Disposition::Retry,
-            Self::Service { error, .. } => match error.class() {
+            Self::Service { action, error, .. } => match error.class() {
                 ErrorClass::Transient | ErrorClass::Throttled | ErrorClass::ClockSkew => Disposition::Retry,
                 ErrorClass::StaleCredentials | ErrorClass::Denied => Disposition::Refused,
                 ErrorClass::ChainedDuration => Disposition::Misconfigured,
-                ErrorClass::Permanent => permanent_disposition(error),
+                ErrorClass::Permanent => permanent_disposition(action, error),
             },
         }
     }
@@ -177,7 +177,7 @@ impl StsError {
     pub fn advice(&self) -> Option<String> {
         match self {
             Self::NoRegion => Some("write region = ... into the profile, or set AWS_REGION".to_owned()),
-            Self::Service { error, endpoint, .. } => service_advice(error, endpoint),
+            Self::Service { action, error, endpoint } => service_advice(action, error, endpoint),
             Self::Unreachable { cause: TransportError::WrongClock { .. }, .. } => Some(
                 "set the clock of this host and start time synchronisation; a chain that starts at the instance \
                  metadata service learns the time from it, unless AWS_DISABLE_CLOCK_SKEW_CORRECTION is set"
@@ -202,8 +202,10 @@ impl StsError {
 }
 
 /// Codes that IAM or the account can mend count as refused; the rest asks for another configuration.
-fn permanent_disposition(error: &ServiceError) -> Disposition {
+fn permanent_disposition(action: &str, error: &ServiceError) -> Disposition {
     match error.code.as_deref() {
+        // The next token or assertion in the file may be a better one.
+        Some("InvalidIdentityToken") if is_federated(action) => Disposition::Refused,
         Some("SignatureDoesNotMatch" | "OptInRequired" | "RegionDisabledException" | "IDPRejectedClaim") => {
             Disposition::Refused
         }
@@ -212,8 +214,23 @@ fn permanent_disposition(error: &ServiceError) -> Disposition {
     }
 }
 
-fn service_advice(error: &ServiceError, endpoint: &str) -> Option<String> {
+/// Whether the action takes the word of an identity provider instead of a signature.
+fn is_federated(action: &str) -> bool {
+    action != "AssumeRole" && action.starts_with("AssumeRole")
+}
+
+fn service_advice(action: &str, error: &ServiceError, endpoint: &str) -> Option<String> {
     Some(match (error.code.as_deref()?, error.class()) {
+        ("InvalidIdentityToken" | "IDPRejectedClaim", _) if is_federated(action) => {
+            "check the file's issuer and audience against the identity provider in IAM, and the provider's keys"
+                .to_owned()
+        }
+        (_, ErrorClass::StaleCredentials) if is_federated(action) => {
+            "what the file holds has expired: whoever writes it has to renew it".to_owned()
+        }
+        (_, ErrorClass::Denied) if is_federated(action) => {
+            format!("the role's trust policy has to allow sts:{action} to the identity provider, audience and subject")
+        }
         ("RegionDisabledException", _) => {
             format!(
                 "STS is not activated in the region of `{endpoint}`: activate it in the account, or set another region"

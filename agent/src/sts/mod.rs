@@ -3,13 +3,17 @@
 
 mod error;
 mod fallback;
+mod hop;
 mod request;
 mod response;
+mod session_name;
 
 pub use error::{ErrorClass, ServiceError, StsError};
 pub use fallback::somewhere;
-pub use request::AssumeRole;
+pub use hop::{Hop, Hops, Wanted};
+pub use request::{AssumeRole, Proof};
 pub use response::{AssumedRole, CallerIdentity};
+pub use session_name::default_session_name;
 
 use std::time::Duration;
 
@@ -64,13 +68,17 @@ impl<'a> Sts<'a> {
         &self.endpoint.url
     }
 
-    /// Calls `AssumeRole`, signed with `caller`.
+    /// Calls `AssumeRole`, or the action of its kind that the proof is for.
     ///
     /// # Errors
     ///
     /// When STS cannot be reached, refuses, or answers what nobody can make sense of.
-    pub fn assume_role(&self, call: &AssumeRole<'_>, caller: &Credentials) -> Result<AssumedRole, StsError> {
-        self.call("AssumeRole", &call.body(), caller, response::parse_assumed_role)
+    pub fn assume_role(&self, call: &AssumeRole<'_>) -> Result<AssumedRole, StsError> {
+        let caller = match call.proof {
+            Proof::Keys(caller) => Some(caller),
+            Proof::WebIdentity { .. } | Proof::Saml { .. } => None,
+        };
+        self.call(call.action(), &call.body(), caller, response::parse_assumed_role)
     }
 
     /// Calls `GetCallerIdentity`, which every identity may.
@@ -80,14 +88,15 @@ impl<'a> Sts<'a> {
     /// As for [`Self::assume_role`].
     pub fn caller_identity(&self, caller: &Credentials) -> Result<CallerIdentity, StsError> {
         let body = request::caller_identity_body();
-        self.call("GetCallerIdentity", &body, caller, response::parse_caller_identity)
+        self.call("GetCallerIdentity", &body, Some(caller), response::parse_caller_identity)
     }
 
+    /// Signed with `caller`, or not at all.
     fn call<T>(
         &self,
         action: &'static str,
         body: &str,
-        caller: &Credentials,
+        caller: Option<&Credentials>,
         parse: impl Fn(&[u8]) -> Result<T, &'static str>,
     ) -> Result<T, StsError> {
         let deadline = self.host.clock.uptime().saturating_add(TOTAL);
@@ -122,7 +131,7 @@ impl<'a> Sts<'a> {
         &self,
         action: &'static str,
         body: &str,
-        caller: &Credentials,
+        caller: Option<&Credentials>,
         deadline: Duration,
         parse: impl Fn(&[u8]) -> Result<T, &'static str>,
     ) -> Result<Attempt<T>, StsError> {
@@ -160,20 +169,28 @@ impl<'a> Sts<'a> {
         }
     }
 
-    fn send(&self, body: &str, caller: &Credentials, deadline: Duration) -> Result<Response, StsError> {
+    fn send(
+        &self,
+        body: &str,
+        caller: Option<&Credentials>,
+        deadline: Duration,
+    ) -> Result<Response, StsError> {
         let url = format!("{}/", self.endpoint.url);
         let sent = [("content-type", CONTENT_TYPE)];
         let request = sigv4::Request::new("POST", &url)
             .map_err(StsError::Signing)?
             .with_headers(&sent)
             .with_payload(sigv4::Payload::Bytes(body.as_bytes()));
-        let credentials = caller.as_signing();
-        let scope = sigv4::Scope::new(&self.endpoint.signing_region, "sts");
-        let settings = sigv4::Settings::default();
-        let signed = sigv4::sign(&request, &credentials, scope, self.host.true_time(), settings)
-            .map_err(StsError::Signing)?;
         let mut headers = sent.to_vec();
-        headers.extend(signed.headers().map(|header| (header.name, header.value)));
+        let signed;
+        if let Some(caller) = caller {
+            let credentials = caller.as_signing();
+            let scope = sigv4::Scope::new(&self.endpoint.signing_region, "sts");
+            let settings = sigv4::Settings::default();
+            signed = sigv4::sign(&request, &credentials, scope, self.host.true_time(), settings)
+                .map_err(StsError::Signing)?;
+            headers.extend(signed.headers().map(|header| (header.name, header.value)));
+        }
         let remaining = deadline.saturating_sub(self.host.clock.uptime());
         let request = Request {
             channel: Channel::Sts { ca_bundle: self.settings.ca_bundle.as_deref() },

@@ -29,6 +29,8 @@ pub enum TransportError {
     Timeout(Phase),
     /// The name has no address.
     UnknownHost(Option<io::Error>),
+    /// The host has an address that this channel does not send to. Nothing was sent.
+    Forbidden,
     /// The peer answered the connection attempt with a refusal.
     Refused,
     /// The TLS handshake failed.
@@ -83,6 +85,7 @@ impl TransportError {
             | Self::WrongClock { .. }
             | Self::TooLarge(_)
             | Self::BadUrl(_)
+            | Self::Forbidden
             | Self::CaBundle { .. } => false,
         }
     }
@@ -98,6 +101,9 @@ impl fmt::Display for TransportError {
             }
             Self::UnknownHost(_) => f.write_str("the host name has no address"),
             Self::Refused => f.write_str("the connection was refused"),
+            Self::Forbidden => f.write_str(
+                "the name leads to an address that credentials are not fetched from in plain HTTP",
+            ),
             Self::Tls(_) if self.is_over_dates() => {
                 f.write_str("the server's certificate is not valid at this host's time, nor at AWS's")
             }
@@ -132,6 +138,7 @@ impl Error for TransportError {
             Self::Timeout(_)
             | Self::UnknownHost(None)
             | Self::Refused
+            | Self::Forbidden
             | Self::TooLarge(_)
             | Self::Protocol(_)
             | Self::BadUrl(_)

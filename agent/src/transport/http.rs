@@ -14,11 +14,11 @@ use ureq::{Agent, Timeout};
 use zeroize::Zeroizing;
 
 use super::error::{Phase, TransportError};
-use super::resolver::{CachingResolver, LookupFailed};
+use super::resolver::{CachingResolver, Forbidden, LookupFailed};
 use super::tcp::TcpConnector;
 use super::tls::{TlsConnector, client_config};
 use super::verify::{Times, is_over_dates};
-use super::{Channel, MAX_REPLY, Method, Request, Response, Transport};
+use super::{Channel, MAX_REPLY, Method, Request, Response, Transport, is_container_address};
 use crate::clock::Clock;
 
 /// Requests and replies are a few kilobytes; longer bodies take several rounds through the buffer.
@@ -33,6 +33,7 @@ const USER_AGENT: &str = concat!("rolekeeper/", env!("CARGO_PKG_VERSION"));
 pub struct HttpTransport<'a> {
     clock: &'a dyn Clock,
     imds: OnceLock<Agent>,
+    container: OnceLock<Agent>,
     sts: Mutex<HashMap<Option<PathBuf>, Agent>>,
     times: Arc<Times>,
 }
@@ -41,12 +42,25 @@ impl<'a> HttpTransport<'a> {
     /// A transport without connections; each client is made when it is first used.
     #[must_use]
     pub fn new(clock: &'a dyn Clock) -> Self {
-        Self { clock, imds: OnceLock::new(), sts: Mutex::new(HashMap::new()), times: Arc::default() }
+        Self {
+            clock,
+            imds: OnceLock::new(),
+            container: OnceLock::new(),
+            sts: Mutex::new(HashMap::new()),
+            times: Arc::default(),
+        }
     }
 
-    fn agent(&self, channel: Channel<'_>) -> Result<Agent, TransportError> {
+    fn agent(&self, channel: Channel<'_>, is_https: bool) -> Result<Agent, TransportError> {
+        let plain = |agent: &OnceLock<Agent>, resolver| {
+            Ok(agent.get_or_init(|| Agent::with_parts(settings(), TcpConnector, resolver)).clone())
+        };
         match channel {
-            Channel::Imds => Ok(self.imds.get_or_init(plain_agent).clone()),
+            Channel::Imds => plain(&self.imds, CachingResolver::default()),
+            Channel::Container { .. } if !is_https => {
+                plain(&self.container, CachingResolver::permitting(is_container_address))
+            }
+            Channel::Container { ca_bundle } => self.sts_agent(ca_bundle),
             Channel::Sts { ca_bundle } => self.sts_agent(ca_bundle),
         }
     }
@@ -80,10 +94,6 @@ fn settings() -> ureq::config::Config {
         .build()
 }
 
-fn plain_agent() -> Agent {
-    Agent::with_parts(settings(), TcpConnector, CachingResolver::default())
-}
-
 fn tls_agent(ca_bundle: Option<&Path>, times: &Arc<Times>) -> Result<Agent, TransportError> {
     let connector = TcpConnector.chain(TlsConnector(client_config(ca_bundle, times)?));
     Ok(Agent::with_parts(settings(), connector, CachingResolver::default()))
@@ -91,8 +101,8 @@ fn tls_agent(ca_bundle: Option<&Path>, times: &Arc<Times>) -> Result<Agent, Tran
 
 impl Transport for HttpTransport<'_> {
     fn send(&self, request: &Request<'_>) -> Result<Response, TransportError> {
-        let agent = self.agent(request.channel)?;
         let uri: Uri = request.url.parse().map_err(|_| TransportError::BadUrl(request.url.to_owned()))?;
+        let agent = self.agent(request.channel, uri.scheme_str() == Some("https"))?;
         let sent = self.clock.now();
         self.times.set(sent, request.told_time);
         let started = self.clock.uptime();
@@ -160,6 +170,7 @@ fn transport_error(error: ureq::Error) -> TransportError {
         ureq::Error::Io(cause) => io_error(cause),
         ureq::Error::Other(cause) => match cause.downcast::<LookupFailed>() {
             Ok(lookup) => TransportError::UnknownHost(Some(lookup.0)),
+            Err(cause) if cause.is::<Forbidden>() => TransportError::Forbidden,
             Err(cause) => TransportError::Protocol(cause.to_string()),
         },
         other => TransportError::Protocol(other.to_string()),

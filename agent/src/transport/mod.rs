@@ -13,6 +13,7 @@ pub use error::{CaBundleProblem, Phase, TransportError};
 pub use http::HttpTransport;
 
 use std::fmt::Debug;
+use std::net::{IpAddr, Ipv6Addr};
 use std::path::Path;
 use std::time::Duration;
 
@@ -33,6 +34,12 @@ const LONGEST_ROUND_TRIP: Duration = Duration::from_secs(15 * 60);
 pub enum Channel<'a> {
     /// Plain HTTP to the instance metadata service, never through a proxy.
     Imds,
+    /// The endpoint of a container's credentials, never through a proxy: in plain HTTP only at addresses that
+    /// [`is_container_address`] permits, whatever name leads there, else as for STS.
+    Container {
+        /// The PEM file of `ca_bundle`.
+        ca_bundle: Option<&'a Path>,
+    },
     /// STS: TLS, verified against the embedded roots or, where given, only those of this PEM file.
     Sts {
         /// The PEM file of `ca_bundle`.
@@ -122,10 +129,27 @@ pub trait Transport: Debug + Sync {
     fn send(&self, request: &Request<'_>) -> Result<Response, TransportError>;
 }
 
+/// Whether container credentials may be fetched from `address` in plain HTTP: loopback, and the link-local addresses of
+/// the ECS agent and of the EKS pod identity agent.
+#[must_use]
+pub fn is_container_address(address: IpAddr) -> bool {
+    const EKS: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23);
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.is_loopback() || matches!(address.octets(), [169, 254, 170, 2 | 23]),
+        IpAddr::V6(address) => address.is_loopback() || address == EKS,
+    }
+}
+
 /// Random bytes from the source that TLS uses, which needs no `/dev`.
 ///
 /// Zeros where the system has no randomness, which no TLS handshake would survive either.
 #[must_use]
 pub fn random_bytes() -> [u8; 40] {
-    provider::random_bytes()
+    random().unwrap_or([0; 40])
+}
+
+/// Random bytes that have to be secret, from the same source; `None` where the system has no randomness.
+#[must_use]
+pub fn random<const LENGTH: usize>() -> Option<[u8; LENGTH]> {
+    provider::random()
 }

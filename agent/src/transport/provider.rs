@@ -54,10 +54,10 @@ pub(super) fn provider() -> Arc<CryptoProvider> {
     })
 }
 
-/// Random bytes from the system, without `/dev`; zeros where it has none, which no handshake would survive either.
-pub(super) fn random_bytes() -> [u8; 40] {
-    let mut bytes = [0; 40];
-    if System.fill(&mut bytes).is_ok() { bytes } else { [0; 40] }
+/// Random bytes from the system, without `/dev`; `None` where it has none.
+pub(super) fn random<const LENGTH: usize>() -> Option<[u8; LENGTH]> {
+    let mut bytes = [0; LENGTH];
+    System.fill(&mut bytes).ok().map(|()| bytes)
 }
 
 #[derive(Debug)]

@@ -22,6 +22,16 @@ const MAX_ADDRESSES: usize = 16;
 #[derive(Debug, Default)]
 pub(super) struct CachingResolver {
     known: Mutex<HashMap<(String, u16), Vec<SocketAddr>>>,
+    /// What every address of a host has to satisfy; nothing where all are permitted.
+    permits: Option<fn(IpAddr) -> bool>,
+}
+
+impl CachingResolver {
+    /// A resolver that refuses a host with any address that is not permitted: which of them would be connected to is
+    /// for others to decide.
+    pub(super) fn permitting(permits: fn(IpAddr) -> bool) -> Self {
+        Self { permits: Some(permits), ..Self::default() }
+    }
 }
 
 impl Resolver for CachingResolver {
@@ -35,6 +45,9 @@ impl Resolver for CachingResolver {
         let default_port = if uri.scheme_str() == Some("http") { 80 } else { 443 };
         let port = uri.port_u16().unwrap_or(default_port);
         let addresses = self.addresses(host, port, *timeout.after)?;
+        if self.permits.is_some_and(|permits| !addresses.iter().all(|address| permits(address.ip()))) {
+            return Err(ureq::Error::Other(Box::new(Forbidden)));
+        }
         let mut resolved = self.empty();
         for address in addresses.into_iter().take(MAX_ADDRESSES) {
             resolved.push(address);
@@ -82,6 +95,18 @@ fn look_up(key: &(String, u16), timeout: Duration) -> Result<Vec<SocketAddr>, ur
         }
     }
 }
+
+/// The host has an address that is not permitted.
+#[derive(Debug)]
+pub(super) struct Forbidden;
+
+impl std::fmt::Display for Forbidden {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("an address that is not permitted")
+    }
+}
+
+impl std::error::Error for Forbidden {}
 
 /// The system's resolver answered with an error.
 #[derive(Debug)]

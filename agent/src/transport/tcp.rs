@@ -138,7 +138,8 @@ fn rounded(timeout: NextTimeout) -> Result<Duration, ureq::Error> {
     if left.is_zero() {
         return Err(ureq::Error::Timeout(timeout.reason));
     }
-    let grains = left.as_millis().div_ceil(GRAIN.as_millis());
+    // Not in milliseconds: less than one would round to none, which sockets refuse.
+    let grains = left.as_nanos().div_ceil(GRAIN.as_nanos());
     Ok(GRAIN.saturating_mul(u32::try_from(grains).unwrap_or(u32::MAX)))
 }
 
@@ -147,5 +148,24 @@ fn failure(cause: io::Error, timeout: NextTimeout) -> ureq::Error {
         ureq::Error::Timeout(timeout.reason)
     } else {
         ureq::Error::Io(cause)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_is_rounded_up_and_never_to_nothing() {
+        let left = |after: Duration| NextTimeout {
+            after: after.into(),
+            reason: ureq::Timeout::Global,
+            per_read: None,
+            per_write: None,
+        };
+        assert_eq!(rounded(left(Duration::from_nanos(1))).unwrap(), GRAIN);
+        assert_eq!(rounded(left(GRAIN)).unwrap(), GRAIN);
+        assert_eq!(rounded(left(GRAIN + Duration::from_nanos(1))).unwrap(), GRAIN * 2);
+        assert!(matches!(rounded(left(Duration::ZERO)), Err(ureq::Error::Timeout(_))));
     }
 }

@@ -1,11 +1,16 @@
 //! Others in the same directory: one-shot commands, a second daemon, and one that was killed.
 
+use std::fs;
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
 use std::time::Duration;
 
 use fake_aws::{Action, Fault, Kind};
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
 
 use super::{Daemon, NAME, SOON, has_published, key, let_pass, record, wait_until};
+use crate::host::{as_nobody, has_program, has_root, open_to_others};
 use crate::observe::timed;
 use crate::support::{INSTANCE_CROSS_ACCOUNT, World};
 
@@ -95,4 +100,35 @@ fn after_a_daemon_was_killed_the_next_one_starts_at_once() {
         wait_until(SOON, "credentials", || has_published(&world, NAME));
         next.stop(Signal::SIGTERM);
     }
+}
+
+#[test]
+fn a_stranger_who_locks_whatever_he_can_open_holds_nobody_up() {
+    if !(has_root() && has_program("setpriv") && has_program("flock")) {
+        return;
+    }
+    let hook = "rolekeeper_on_rotate = /bin/true\n";
+    let given = "rolekeeper_owner = 65534\nrolekeeper_mode = 0644\n";
+    let world = World::new(&format!("{INSTANCE_CROSS_ACCOUNT}{given}{hook}"));
+    open_to_others(&world);
+    world.run(&["refresh"]).assert_silent_success();
+    // Every name below the output directory, though he could not list them.
+    let listed = Command::new("find").arg(world.out()).output().unwrap();
+    let lock = "for path; do flock --exclusive --nonblock \"$path\" sleep 60 2>/dev/null & done; wait";
+    let mut stranger = Command::new("sh");
+    stranger.args(["-c", lock, "sh"]);
+    stranger.args(String::from_utf8(listed.stdout).unwrap().lines());
+    let mut stranger = as_nobody(&stranger).process_group(0).spawn().unwrap();
+    let json = world.out().join("profiles").join(NAME).join("credentials.json");
+    let is_locked = || fs::File::open(&json).unwrap().try_lock().is_err();
+    wait_until(SOON, "his locks", is_locked);
+    let (run, time) = timed(|| world.run(&["refresh", "--force"]));
+    run.assert_silent_success();
+    assert!(time < SOON, "{time:?}");
+    let mut daemon = Daemon::start(&world);
+    daemon.wait_for_log("keeping 1 profiles");
+    daemon.stop(Signal::SIGTERM);
+    assert!(world.status(NAME).get("hook").is_none(), "the hook has run");
+    killpg(Pid::from_raw(stranger.id().try_into().unwrap()), Signal::SIGKILL).unwrap();
+    stranger.wait().unwrap();
 }

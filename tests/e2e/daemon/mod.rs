@@ -6,8 +6,10 @@ mod locks;
 mod memory;
 mod reload;
 mod rotation;
+mod serve;
 mod service;
 mod signals;
+mod steps;
 mod workers;
 
 use std::fs::{self, File};

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use fake_aws::scenario::{EFGH, PRODUCTION};
-use fake_aws::{Action, Fault, Kind, Trust, TrustStatement};
+use fake_aws::{Action, Fault, Kind, Permission, Role, Trust, TrustStatement};
 use nix::sys::signal::Signal;
 
 use super::{Daemon, NAME, RELOADED, SOON, has_published, key, let_pass, record, wait_until};
@@ -102,30 +102,50 @@ fn a_role_that_is_attached_after_the_boot_is_found() {
     daemon.stop(Signal::SIGTERM);
 }
 
+/// Starts the daemon in `world`, where IMDS gives less than the profile needs, and mends that once it has failed.
+fn recovers(world: &World, mend: impl FnOnce()) {
+    let mut daemon = Daemon::start(world);
+    daemon.wait_for_log("warn: profile `instancecrossaccount`");
+    mend();
+    wait_until(Duration::from_secs(65), "credentials", || has_published(world, NAME));
+    daemon.stop(Signal::SIGTERM);
+}
+
 #[test]
 fn whatever_the_metadata_service_refuses_is_asked_for_again() {
-    let named = format!("{INSTANCE_CROSS_ACCOUNT}ec2_instance_profile_name = later\n");
-    let config = |status: u16| if status == 200 { named.as_str() } else { INSTANCE_CROSS_ACCOUNT };
-    // 200: the service answers, and does not know the instance profile yet.
-    at_once([400, 403, 404, 405, 200], |status| {
-        let world = World::new(config(status));
-        let fault = Fault::new(Action::status(status)).on(Kind::Token);
-        if status != 200 {
-            world.fake.imds().fail(fault);
-        }
-        let mut daemon = Daemon::start(&world);
-        daemon.wait_for_log("warn: profile `instancecrossaccount`");
-        world.fake.imds().heal();
-        let role = fake_aws::Role::new("arn:aws:iam::111111111111:role/later")
-            .trust(Trust::of("ec2.amazonaws.com"))
-            .permission(fake_aws::Permission::allow("sts:AssumeRole", "*"));
-        world.fake.iam().add_role(role);
-        if status == 200 {
-            world.fake.iam().set_trust(EFGH, Trust::of("arn:aws:iam::111111111111:role/later"));
-            world.fake.imds().attach_role(Some("arn:aws:iam::111111111111:role/later"));
-        }
-        wait_until(Duration::from_secs(65), "credentials", || has_published(&world, NAME));
-        daemon.stop(Signal::SIGTERM);
+    at_once([400, 403, 404, 405], |status| {
+        let world = World::new(INSTANCE_CROSS_ACCOUNT);
+        world.fake.imds().fail(Fault::new(Action::status(status)).on(Kind::Token));
+        recovers(&world, || world.fake.imds().heal());
+    });
+}
+
+#[test]
+fn a_region_that_the_metadata_service_does_not_tell_yet_is_asked_for_again() {
+    let world = World::new(INSTANCE_CROSS_ACCOUNT);
+    for kind in [Kind::IdentityDocument, Kind::OtherMetadata] {
+        world.fake.imds().fail(Fault::new(Action::status(404)).on(kind));
+    }
+    // A custom endpoint would be found without a region; AWS's own is not asked as long as nobody tells one.
+    let mut command = world.command(&["run"]);
+    let mut daemon = Daemon::of(&world, command.env_remove("AWS_ENDPOINT_URL_STS"));
+    daemon.wait_for_log("no region is known");
+    wait_until(SOON, "another try", || world.fake.counts().requests(Kind::Token) >= 2);
+    daemon.stop(Signal::SIGTERM);
+}
+
+#[test]
+fn an_instance_profile_that_is_configured_by_name_may_come_later() {
+    const LATER: &str = "arn:aws:iam::111111111111:role/later";
+    let world = World::new(&format!("{INSTANCE_CROSS_ACCOUNT}ec2_instance_profile_name = later\n"));
+    recovers(&world, || {
+        let every_role = Permission::allow("sts:AssumeRole", "*");
+        world
+            .fake
+            .iam()
+            .add_role(Role::new(LATER).trust(Trust::of("ec2.amazonaws.com")).permission(every_role));
+        world.fake.iam().set_trust(EFGH, Trust::of(LATER));
+        world.fake.imds().attach_role(Some(LATER));
     });
 }
 

@@ -1,6 +1,8 @@
 //! Signals that end the daemon: at any moment, at once, and without loss.
 
+use std::ffi::OsStr;
 use std::fs;
+use std::net::{Ipv4Addr, UdpSocket};
 use std::process::Command;
 use std::time::Duration;
 
@@ -9,7 +11,7 @@ use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
 use super::{Daemon, SOON, let_pass, report, wait_until};
-use crate::host::{has, has_root, plant};
+use crate::host::{has, has_mounts, has_root, plant, quoted};
 use crate::support::{INSTANCE_CROSS_ACCOUNT, World};
 
 #[test]
@@ -38,6 +40,40 @@ fn they_end_it_in_the_middle_of_a_request() {
             let time = daemon.stop(signal);
             report(&format!("figure: {signal} during {kind:?} ends it within {} ms", time.as_millis()));
         }
+    }
+}
+
+#[test]
+fn they_end_it_during_a_name_lookup_that_hangs() {
+    if !has_mounts() {
+        return;
+    }
+    // A name server that reads and never answers, at an address of its own.
+    let [.., high, low] = std::process::id().to_be_bytes();
+    let address = Ipv4Addr::new(127, 79, high, low);
+    let silent = UdpSocket::bind((address, 53)).unwrap();
+    silent.set_read_timeout(Some(SOON)).unwrap();
+    let world = World::new(&format!("{INSTANCE_CROSS_ACCOUNT}region = us-east-1\n"));
+    let servers = quoted(world.write("resolv.conf", format!("nameserver {address}\n")));
+    for signal in [Signal::SIGTERM, Signal::SIGINT] {
+        let described = world.command(&["run"]);
+        let mut command = Command::new("unshare");
+        let script = format!("mount --bind {servers} /etc/resolv.conf && exec \"$@\"");
+        command.args(["--mount", "/bin/sh", "-c", &script, "sh"]);
+        command.arg(described.get_program()).args(described.get_args());
+        command.env_clear().env("PATH", "/usr/bin:/bin:/usr/sbin:/sbin");
+        let own_endpoint = |name: &OsStr| name == "AWS_ENDPOINT_URL_STS";
+        let variables = described.get_envs().filter(|(name, _)| !own_endpoint(name));
+        command.envs(variables.filter_map(|(name, value)| Some((name, value?))));
+        let mut daemon = Daemon::of(&world, &mut command);
+        let (length, _) = silent.recv_from(&mut [0; 512]).expect("a query");
+        assert!(length > 0);
+        let time = daemon.stop(signal);
+        report(&format!("figure: {signal} during a lookup ends it within {} ms", time.as_millis()));
+        // What was asked again is not taken for the question of the next one.
+        silent.set_nonblocking(true).unwrap();
+        while silent.recv_from(&mut [0; 512]).is_ok() {}
+        silent.set_nonblocking(false).unwrap();
     }
 }
 

@@ -9,6 +9,8 @@ use std::sync::OnceLock;
 use super::{Run, World};
 
 const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/wrong-clock/wrong-clock.c");
+/// Where the helper looks for the clocks, in the directory of a world.
+const FILE: &str = "clock-offset";
 /// How the helper says that it cannot do its work here.
 const CANNOT: i32 = 125;
 
@@ -70,18 +72,35 @@ impl WrongClock {
         helper().map(|helper| Self { helper, offset })
     }
 
+    /// Sets the clocks of what runs in `world`: the wall clock is ahead by `offset`, and the host has slept for
+    /// `asleep`.
+    #[expect(clippy::disallowed_methods, reason = "the helper reads the file at any instant")]
+    pub(crate) fn set(world: &World, offset: time::Duration, asleep: time::Duration) {
+        let text = format!("{} {}", offset.whole_seconds(), asleep.whole_seconds());
+        fs::rename(world.write("clock-offset.new", text), world.directory.join(FILE)).unwrap();
+    }
+
     /// Runs `command` under this clock.
     pub(crate) fn run(self, world: &World, command: &Command) -> Run {
-        let file = world.write("clock-offset", self.offset.whole_seconds().to_string());
+        Self::set(world, self.offset, time::Duration::ZERO);
+        let run = Run::of(&mut self.wrap(world, command));
+        assert_ne!(run.code, CANNOT, "{run:?}");
+        run
+    }
+
+    /// `command` as it runs under the clocks that are [`set`](Self::set) in `world`.
+    pub(crate) fn wrap(self, world: &World, command: &Command) -> Command {
         let mut wrapped = Command::new(self.helper);
-        wrapped.arg(file).arg(command.get_program()).args(command.get_args()).env_clear();
+        wrapped
+            .arg(world.directory.join(FILE))
+            .arg(command.get_program())
+            .args(command.get_args())
+            .env_clear();
         for (name, value) in command.get_envs() {
             if let Some(value) = value {
                 wrapped.env(name, value);
             }
         }
-        let run = Run::of(&mut wrapped);
-        assert_ne!(run.code, CANNOT, "{run:?}");
-        run
+        wrapped
     }
 }

@@ -8,7 +8,7 @@ use fake_aws::{Action, FakeAws, Fault, Kind, Service};
 /// What the lines may say, for whoever asks or errs.
 pub(crate) const HELP: &str = "imds|sts|s3 fail STATUS CODE [TIMES], imds|sts|s3 hang|reset|truncate [TIMES], \
                                imds|sts|s3 delay MS, imds|sts|s3 heal, imds|sts lifetime SECONDS, \
-                               imds|sts clock SECONDS, imds attach ARN|none, imds rotate, counts";
+                               imds|sts clock SECONDS, sts token ISSUER SUBJECT AUDIENCE SECONDS, imds attach ARN|none, imds rotate, counts, requests";
 
 /// Carries out one line, and says what to answer.
 ///
@@ -19,6 +19,11 @@ pub(crate) fn obey(fake: &FakeAws, line: &str) -> Result<String, Box<dyn std::er
     let words: Vec<&str> = line.split_whitespace().collect();
     match words.as_slice() {
         ["counts"] => return Ok(counts(fake)),
+        ["requests"] => return Ok(crate::dump::take(fake)),
+        ["sts", "token", issuer, subject, audience, seconds] => {
+            let lifetime = time::Duration::seconds(seconds.parse()?);
+            return Ok(format!("OK {}", fake.sts().web_identity_token(issuer, subject, audience, lifetime)));
+        }
         [service, "fail", status, code, times @ ..] => {
             fail(fake, service, Action::error(status.parse()?, code), times)?;
         }

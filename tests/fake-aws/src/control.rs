@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::fault::Fault;
-use crate::iam::{Keys, Permission, Role, Trust};
+use crate::iam::{Identity, Keys, Permission, Role, Trust};
 use crate::imds::{ExpirationForm, Refusal};
 use crate::record::Service;
 use crate::state::Shared;
@@ -53,6 +53,27 @@ handle!(
     /// Control of the object store.
     S3, Service::S3
 );
+handle!(
+    /// Control of the endpoint that a container has its credentials from.
+    Container, Service::Container
+);
+
+impl Container<'_> {
+    /// The role of the task or pod, by its ARN.
+    pub fn attach_role(&self, arn: &str) {
+        self.shared.lock().container.role = arn.to_owned();
+    }
+
+    /// What `Authorization` has to say, to the letter; `None` looks at nothing.
+    pub fn require_authorization(&self, text: Option<&str>) {
+        self.shared.lock().container.authorization = text.map(str::to_owned);
+    }
+
+    /// How long credentials live that are issued from here on; less than nothing has expired already.
+    pub fn credential_lifetime(&self, lifetime: time::Duration) {
+        self.shared.lock().container.lifetime = lifetime;
+    }
+}
 
 impl Imds<'_> {
     /// Attaches the role with this ARN, or none.
@@ -151,8 +172,24 @@ impl Sts<'_> {
         audience: &str,
         lifetime: time::Duration,
     ) -> String {
-        let end = self.shared.lock().sts.now().saturating_add(lifetime);
-        crate::sts::mint(issuer, subject, audience, end)
+        let state = self.shared.lock();
+        let end = state.sts.now().saturating_add(lifetime);
+        crate::sts::mint(&state.sts.issuer, issuer, subject, audience, end)
+    }
+
+    /// A SAML response in base64 that lets the subject take `role` through `provider`, a `saml-provider/` of the role's
+    /// account, and names the session, for `lifetime`, which may be negative.
+    #[must_use]
+    pub fn saml_assertion(
+        &self,
+        role: &str,
+        provider: &str,
+        session_name: &str,
+        lifetime: time::Duration,
+    ) -> String {
+        let state = self.shared.lock();
+        let end = state.sts.now().saturating_add(lifetime);
+        crate::sts::assertion(&state.sts.issuer, role, provider, session_name, end)
     }
 
     /// Whether `Credentials` comes before `AssumedRoleUser` in answers.
@@ -166,6 +203,17 @@ impl S3<'_> {
     pub fn add_bucket(&self, bucket: &str, account: &str) {
         self.shared.lock().s3.buckets.insert(bucket.to_owned(), account.to_owned());
     }
+}
+
+/// A role session that was opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// Its keys.
+    pub keys: Keys,
+    /// The name that the caller gave it.
+    pub name: String,
+    /// When it ends.
+    pub expiration: time::OffsetDateTime,
 }
 
 /// Control of users, roles and what they may do. Methods that name a user or role that does not exist change
@@ -230,6 +278,15 @@ impl<'a> Iam<'a> {
     #[must_use]
     pub fn keys_of(&self, arn: &str) -> Option<Keys> {
         self.shared.lock().directory.keys_of(arn).cloned()
+    }
+
+    /// The role session that an access key belongs to; `None` for keys that nobody was given, and for those of users.
+    #[must_use]
+    pub fn session(&self, access_key_id: &str) -> Option<Session> {
+        let state = self.shared.lock();
+        let record = state.directory.key(access_key_id)?;
+        let Identity::Session { name, .. } = &record.identity else { return None };
+        Some(Session { keys: record.keys.clone(), name: name.clone(), expiration: record.expiration? })
     }
 
     /// Makes an access key unknown, long-term or of a session.

@@ -3,11 +3,12 @@
 
 use std::fs::File;
 use std::io::Write;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::certificates;
-use crate::control::{Iam, Imds, S3, Sts};
+use crate::control::{Container, Iam, Imds, S3, Sts};
 use crate::error::StartError;
 use crate::options::Options;
 use crate::record::{Counts, Received, Service};
@@ -22,12 +23,13 @@ pub struct FakeAws {
     imds: Server,
     sts: Server,
     s3: Server,
+    container: Server,
     ca_pem: String,
     ca_file: Option<PathBuf>,
 }
 
 impl FakeAws {
-    /// Starts all three services; they answer when this returns.
+    /// Starts all services; they answer when this returns.
     ///
     /// # Errors
     ///
@@ -43,7 +45,9 @@ impl FakeAws {
         let imds = Server::start(Service::Imds, options.imds, None, Arc::clone(&shared))?;
         let sts = Server::start(Service::Sts, options.sts, tls(), Arc::clone(&shared))?;
         let s3 = Server::start(Service::S3, options.s3, tls(), Arc::clone(&shared))?;
-        Ok(Self { shared, imds, sts, s3, ca_pem: certificates.ca_pem, ca_file })
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let container = Server::start(Service::Container, any, None, Arc::clone(&shared))?;
+        Ok(Self { shared, imds, sts, s3, container, ca_pem: certificates.ca_pem, ca_file })
     }
 
     /// Where IMDS is, as `AWS_EC2_METADATA_SERVICE_ENDPOINT` takes it: `http://127.0.0.1:PORT`.
@@ -62,6 +66,12 @@ impl FakeAws {
     #[must_use]
     pub fn s3_url(&self) -> String {
         format!("https://localhost:{}", self.s3.address.port())
+    }
+
+    /// Where a container's credentials are, as `AWS_CONTAINER_CREDENTIALS_FULL_URI` takes it.
+    #[must_use]
+    pub fn container_url(&self) -> String {
+        format!("http://{}{}", self.container.address, crate::container::PATH)
     }
 
     /// The CA that signed the certificate of STS and S3.
@@ -92,6 +102,12 @@ impl FakeAws {
     #[must_use]
     pub fn s3(&self) -> S3<'_> {
         S3::new(&self.shared)
+    }
+
+    /// Control of the endpoint that a container has its credentials from.
+    #[must_use]
+    pub fn container(&self) -> Container<'_> {
+        Container::new(&self.shared)
     }
 
     /// Control of users and roles.
@@ -125,6 +141,7 @@ impl FakeAws {
         self.imds.stop();
         self.sts.stop();
         self.s3.stop();
+        self.container.stop();
     }
 }
 

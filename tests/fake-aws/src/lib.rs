@@ -21,6 +21,7 @@
 mod base64;
 mod certificates;
 mod clock;
+mod container;
 mod control;
 mod error;
 mod fake;
@@ -40,7 +41,7 @@ mod state;
 mod sts;
 mod verify;
 
-pub use control::{Iam, Imds, S3, Sts};
+pub use control::{Container, Iam, Imds, S3, Session, Sts};
 pub use error::StartError;
 pub use fake::FakeAws;
 pub use fault::{Action, Fault};

@@ -1,6 +1,7 @@
 //! `fake-aws`: starts the fake, writes where it is, obeys the lines of its input, and ends with it.
 
 mod commands;
+mod dump;
 
 use std::ffi::OsString;
 use std::fs::File;

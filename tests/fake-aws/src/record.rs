@@ -15,6 +15,8 @@ pub enum Service {
     Sts,
     /// The object store.
     S3,
+    /// The endpoint that a container has its credentials from.
+    Container,
 }
 
 /// What a request asks for.
@@ -47,8 +49,12 @@ pub enum Kind {
     OtherAction,
     /// S3 `ListObjectsV2`.
     ListObjects,
+    /// S3 `HeadBucket`.
+    HeadBucket,
     /// Anything else of S3.
     OtherObject,
+    /// GET of a container's credentials.
+    ContainerCredentials,
 }
 
 /// One request as it arrived.

@@ -1,5 +1,5 @@
-//! As much of S3 as shows whose permissions a client has: `ListObjectsV2` on two buckets. Knows no objects but
-//! two per bucket.
+//! As much of S3 as shows whose permissions a client has: `ListObjectsV2` and `HeadBucket` on two buckets. Knows no
+//! objects but two per bucket.
 
 use std::collections::BTreeMap;
 
@@ -36,16 +36,23 @@ impl S3State {
 /// What `request` asks for.
 pub(crate) fn kind(request: &Request) -> Kind {
     let listing = form::value(&form::parse(request.query()), "list-type") == Some("2");
-    if request.method == "GET" && listing { Kind::ListObjects } else { Kind::OtherObject }
+    match request.method.as_str() {
+        "GET" if listing => Kind::ListObjects,
+        "HEAD" if request.path().trim_matches('/').split('/').count() == 1 => Kind::HeadBucket,
+        _ => Kind::OtherObject,
+    }
 }
 
 /// Answers `request`.
 pub(crate) fn answer(state: &mut State, request: &Request) -> Answer {
     let mut caller = None;
-    let reply = match perform(state, request, &mut caller) {
+    let mut reply = match perform(state, request, &mut caller) {
         Ok(listing) => Reply::new(200).body(listing),
         Err(error) => error.reply(),
     };
+    if request.method == "HEAD" {
+        reply.body.clear();
+    }
     Answer { reply: finish(state, reply), caller }
 }
 
@@ -129,8 +136,12 @@ fn perform(state: &State, request: &Request, caller_arn: &mut Option<String>) ->
     let caller = verify(request, &state.directory, &expected)?;
     let arn = caller.identity.arn();
     *caller_arn = Some(arn.clone());
-    if kind(request) != Kind::ListObjects {
-        return Err(S3Error::new(501, "NotImplemented", "Only ListObjectsV2 is understood here."));
+    if !matches!(kind(request), Kind::ListObjects | Kind::HeadBucket) {
+        return Err(S3Error::new(
+            501,
+            "NotImplemented",
+            "Only ListObjectsV2 and HeadBucket are understood here.",
+        ));
     }
     let bucket = bucket(request);
     let owner = state

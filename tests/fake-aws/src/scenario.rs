@@ -23,6 +23,8 @@ pub const LONG: &str = "arn:aws:iam::222222222222:role/twelve-hours";
 pub const SHORT: &str = "arn:aws:iam::222222222222:role/one-hour";
 /// Trusts `abcd` and alice, also with tags and a source identity; its ARN has a path.
 pub const TAGGED: &str = "arn:aws:iam::222222222222:role/teams/blue/tagged";
+/// Trusts the OIDC provider `issuer.example`, and may assume the first role of the chain.
+pub const POD: &str = "arn:aws:iam::222222222222:role/pod";
 /// A user with long-term keys who may assume every role of this scenario.
 pub const ALICE: &str = "arn:aws:iam::111111111111:user/alice";
 /// A user with long-term keys who may do nothing.
@@ -50,7 +52,8 @@ pub fn bob() -> Keys {
     keys("AKIAEXAMPLE000000BOB", "bobs/secret+key/with+both/EXAMPLEKEY0000")
 }
 
-/// The ARN of a role in the chain `hop1` to `hop5`. The first trusts `abcd` and alice, each other one the former.
+/// The ARN of a role in the chain `hop1` to `hop5`. The first trusts `abcd`, alice and [`POD`], each other one the
+/// former.
 #[must_use]
 pub fn hop(number: u8) -> String {
     format!("arn:aws:iam::222222222222:role/hop{number}")
@@ -97,7 +100,17 @@ pub(crate) fn directory() -> Directory {
         |principal| TrustStatement::new(principal).action("sts:TagSession").action("sts:SetSourceIdentity");
     directory.add_role(Role::new(TAGGED).trust(Trust::nobody().and(tagged(ABCD)).and(tagged(ALICE))));
 
-    directory.add_role(hop_role(1).trust(both()));
+    directory.add_role(
+        Role::new(POD)
+            .trust(
+                Trust::nobody().and(
+                    TrustStatement::new("arn:aws:iam::222222222222:oidc-provider/issuer.example")
+                        .action("sts:AssumeRoleWithWebIdentity"),
+                ),
+            )
+            .permission(Permission::allow("sts:AssumeRole", &hop(1))),
+    );
+    directory.add_role(hop_role(1).trust(both().and(TrustStatement::new(POD))));
     for number in 2..=5_u8 {
         directory.add_role(hop_role(number).trust(Trust::of(&hop(number.saturating_sub(1)))));
     }

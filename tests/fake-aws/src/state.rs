@@ -7,14 +7,15 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::clock::{self, Stop};
+use crate::container::ContainerState;
 use crate::fault::{self, Action, Fault};
 use crate::http::{Reply, Request};
 use crate::iam::Directory;
 use crate::imds::ImdsState;
-use crate::record::{Counts, Received, Service, increment};
+use crate::record::{Counts, Kind, Received, Service, increment};
 use crate::s3::S3State;
 use crate::sts::StsState;
-use crate::{form, imds, s3, sts, verify};
+use crate::{container, form, imds, s3, sts, verify};
 
 /// The log forgets what is older: a fake that serves a benchmark must not grow without end.
 const LOG_LIMIT: usize = 20_000;
@@ -33,6 +34,7 @@ pub(crate) struct State {
     pub(crate) imds: ImdsState,
     pub(crate) sts: StsState,
     pub(crate) s3: S3State,
+    pub(crate) container: ContainerState,
     pub(crate) faults: BTreeMap<Service, Vec<Fault>>,
     pub(crate) delays: BTreeMap<Service, Duration>,
     pub(crate) counts: Counts,
@@ -66,6 +68,7 @@ impl Service {
             Self::Imds => "imds",
             Self::Sts => "sts",
             Self::S3 => "s3",
+            Self::Container => "container",
         }
     }
 }
@@ -77,6 +80,7 @@ impl Shared {
             imds: ImdsState::new(),
             sts: StsState::default(),
             s3: S3State::new(),
+            container: ContainerState::default(),
             faults: BTreeMap::new(),
             delays: BTreeMap::new(),
             counts: Counts::default(),
@@ -113,6 +117,7 @@ impl Shared {
             Service::Imds => imds::kind(request),
             Service::Sts => sts::kind(&parameters),
             Service::S3 => s3::kind(request),
+            Service::Container => Kind::ContainerCredentials,
         };
         let received = Received {
             service: origin.service,
@@ -150,6 +155,7 @@ impl Shared {
             Service::Imds => Answer { reply: imds::answer(&mut state, request), caller: None },
             Service::Sts => sts::answer(&mut state, request),
             Service::S3 => s3::answer(&mut state, request),
+            Service::Container => Answer { reply: container::answer(&mut state, request), caller: None },
         };
         if let Some(received) = state.received(ticket) {
             received.caller = answer.caller;
@@ -171,6 +177,7 @@ impl Shared {
             Service::Imds => imds::error_page(&self.lock(), status),
             Service::Sts => sts::ordered_error(&self.lock(), status, code),
             Service::S3 => s3::ordered_error(&self.lock(), status, code),
+            Service::Container => container::refusal(status, code, "ordered by the test"),
         };
         if let Some(milliseconds) = retry_after_ms {
             reply = reply.header("x-amz-retry-after", &milliseconds.to_string());

@@ -39,13 +39,21 @@ pub(super) fn perform(state: &mut State, call: &Call<'_>, caller: &KeyRecord) ->
 }
 
 pub(super) fn check_limits<'a>(call: &'a Call<'_>) -> Result<Wanted<'a>, StsError> {
+    check_limits_named(call, call.parameter("RoleSessionName"))
+}
+
+/// The same for a session whose name is not a parameter.
+pub(super) fn check_limits_named<'a>(
+    call: &'a Call<'_>,
+    given: Option<&'a str>,
+) -> Result<Wanted<'a>, StsError> {
     let mut findings = Findings::default();
     let role_arn = findings.require("roleArn", call.parameter("RoleArn"));
     if call.parameter("RoleArn").is_some() {
         findings.length("roleArn", role_arn, 20, 2048);
     }
-    let session_name = findings.require("roleSessionName", call.parameter("RoleSessionName"));
-    if call.parameter("RoleSessionName").is_some() {
+    let session_name = findings.require("roleSessionName", given);
+    if given.is_some() {
         findings.length("roleSessionName", session_name, 2, 64);
         findings.letters("roleSessionName", session_name, NAME);
     }

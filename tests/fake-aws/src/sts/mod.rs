@@ -5,6 +5,7 @@ mod assume_role;
 mod caller_identity;
 mod error;
 mod limits;
+mod saml;
 mod session;
 mod session_policy;
 mod web_identity;
@@ -23,6 +24,7 @@ use crate::{clock, form, issue};
 use error::StsError;
 
 pub(crate) use error::ordered_error;
+pub(crate) use saml::assertion;
 pub(crate) use web_identity::mint;
 
 const VERSION: &str = "2011-06-15";
@@ -40,6 +42,8 @@ pub(crate) struct StsState {
     pub(crate) session_lifetime: Option<Duration>,
     /// Whether `Credentials` comes before `AssumedRoleUser`.
     pub(crate) credentials_first: bool,
+    /// The OIDC provider.
+    pub(crate) issuer: web_identity::Issuer,
 }
 
 impl StsState {
@@ -110,7 +114,17 @@ fn perform(
     let call = Call { parameters: &parameters };
     let version = call.parameter("Version").unwrap_or_default();
     let action = call.parameter("Action").filter(|_| version == VERSION);
-    // Not signed: the identity token speaks for the caller.
+    let is_proven = matches!(action, Some("AssumeRoleWithSAML" | "AssumeRoleWithWebIdentity"));
+    if is_proven
+        && (request.header("authorization").is_some() || request.header("x-amz-security-token").is_some())
+    {
+        // A real STS would not mind; but keys that were sent by mistake have left the host.
+        return Err(StsError::sender(400, "SignedNeedlessly", "This action is not to be signed."));
+    }
+    // Not signed: the assertion or the identity token speaks for the caller.
+    if action == Some("AssumeRoleWithSAML") {
+        return Ok(("AssumeRoleWithSAML", saml::perform(state, &call)?));
+    }
     if action == Some("AssumeRoleWithWebIdentity") {
         return Ok(("AssumeRoleWithWebIdentity", web_identity::perform(state, &call)?));
     }

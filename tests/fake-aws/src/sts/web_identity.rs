@@ -1,6 +1,12 @@
-//! `AssumeRoleWithWebIdentity`: not signed, believed for the sake of an OIDC token. The claims are checked; the
-//! token's own signature is not, because no issuer exists here.
+//! `AssumeRoleWithWebIdentity`: not signed, believed for the sake of an OIDC token, whose claims and signature are
+//! checked as an OIDC provider's keys allow. The provider of all issuers has one key, which lives as long as the fake.
 
+use std::sync::OnceLock;
+
+use ring::rand::SystemRandom;
+use ring::signature::{
+    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _, UnparsedPublicKey,
+};
 use serde_json::Value;
 use time::OffsetDateTime;
 
@@ -30,7 +36,7 @@ pub(super) fn perform(state: &mut State, call: &Call<'_>) -> Result<String, StsE
         findings.length("webIdentityToken", token, 4, 20_000);
     }
     findings.conclude()?;
-    let claims = read(token, state.sts.now())?;
+    let claims = read(token, state.sts.now(), &state.sts.issuer)?;
     let policy = wanted.policy.map(session_policy::parse).transpose()?;
 
     let denied = || StsError::sender(403, "AccessDenied", &format!("Not authorized to perform {ACTION}"));
@@ -58,12 +64,15 @@ fn invalid(message: &str) -> StsError {
     StsError::sender(400, "InvalidIdentityToken", message)
 }
 
-fn read(token: &str, now: OffsetDateTime) -> Result<Claims, StsError> {
+fn read(token: &str, now: OffsetDateTime, issuer: &Issuer) -> Result<Claims, StsError> {
     let malformed = || invalid("The ID Token provided is not a valid JWT.");
     let parts: Vec<&str> = token.split('.').collect();
     let [header, payload, signature] = parts.as_slice() else { return Err(malformed()) };
     // A newline at the end, which files have and tokens do not, is caught here.
-    base64::decode(header).and(base64::decode(signature)).ok_or_else(malformed)?;
+    let proof = base64::decode(header).and(base64::decode(signature)).ok_or_else(malformed)?;
+    if !issuer.has_signed(&format!("{header}.{payload}"), &proof) {
+        return Err(invalid("The ID Token's signature is not that of its provider."));
+    }
     let payload = base64::decode(payload).ok_or_else(malformed)?;
     let payload: Value = serde_json::from_slice(&payload).map_err(|_| malformed())?;
     let text =
@@ -85,11 +94,41 @@ fn read(token: &str, now: OffsetDateTime) -> Result<Claims, StsError> {
     Ok(Claims { issuer, subject: text("sub")?, audience: text("aud")? })
 }
 
-/// A token with these claims, unsigned, that expires at `end`.
-pub(crate) fn mint(issuer: &str, subject: &str, audience: &str, end: OffsetDateTime) -> String {
-    let header = serde_json::json!({ "alg": "RS256", "typ": "JWT" });
+/// The key that tokens are signed with: ES256, by ring.
+#[derive(Debug, Default)]
+pub(crate) struct Issuer(OnceLock<Option<EcdsaKeyPair>>);
+
+impl Issuer {
+    fn key(&self) -> Option<&EcdsaKeyPair> {
+        let make = || {
+            let random = SystemRandom::new();
+            let document = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).ok()?;
+            EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, document.as_ref(), &random).ok()
+        };
+        self.0.get_or_init(make).as_ref()
+    }
+
+    pub(super) fn sign(&self, text: &str) -> Vec<u8> {
+        let signed = self.key().and_then(|key| key.sign(&SystemRandom::new(), text.as_bytes()).ok());
+        signed.map(|signature| signature.as_ref().to_vec()).unwrap_or_default()
+    }
+
+    pub(super) fn has_signed(&self, text: &str, signature: &[u8]) -> bool {
+        self.key().is_some_and(|key| {
+            UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, key.public_key().as_ref())
+                .verify(text.as_bytes(), signature)
+                .is_ok()
+        })
+    }
+}
+
+/// A token with these claims that expires at `end`, signed by the provider.
+pub(crate) fn mint(key: &Issuer, issuer: &str, subject: &str, audience: &str, end: OffsetDateTime) -> String {
+    let header = serde_json::json!({ "alg": "ES256", "typ": "JWT" });
     let payload =
         serde_json::json!({ "iss": issuer, "sub": subject, "aud": audience, "exp": end.unix_timestamp() });
     let part = |value: &Value| base64::encode(value.to_string().as_bytes());
-    format!("{}.{}.{}", part(&header), part(&payload), base64::encode(b"not a signature"))
+    let claims = format!("{}.{}", part(&header), part(&payload));
+    let signature = base64::encode(&key.sign(&claims));
+    format!("{claims}.{signature}")
 }

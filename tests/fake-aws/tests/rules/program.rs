@@ -27,9 +27,13 @@ fn the_program_says_where_it_is_and_obeys_until_its_input_ends() {
     }
     assert!(std::fs::read_to_string(directory.join("ca.pem")).unwrap().starts_with("-----BEGIN CERTIFICATE"));
 
-    for (line, answer) in
-        [("sts fail 503 SlowDown 2", "OK"), ("imds attach none", "OK"), ("sts fly", "ERROR ")]
-    {
+    for (line, answer) in [
+        ("sts fail 503 SlowDown 2", "OK"),
+        ("imds attach none", "OK"),
+        ("sts token https://issuer.example pod sts.amazonaws.com 60", "OK ey"),
+        ("requests", "OK []"),
+        ("sts fly", "ERROR "),
+    ] {
         writeln!(input, "{line}").unwrap();
         assert!(output.next().unwrap().unwrap().starts_with(answer), "{line}");
     }
