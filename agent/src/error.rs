@@ -114,6 +114,10 @@ pub enum Error {
     Signals(std::io::Error),
     /// A thread of the daemon cannot be started, or has ended too early.
     Thread(std::io::Error),
+    /// A process that works for the daemon cannot be started, or has given no answer.
+    Worker(std::io::Error),
+    /// What a process that works for the daemon has reported.
+    Told(Told),
     /// The credentials endpoint cannot be opened; all else goes on.
     Serve {
         /// Where it should listen.
@@ -146,7 +150,8 @@ impl Error {
             Self::Execute { .. } => exit_code::CANNOT_EXECUTE,
             Self::Hook { .. } | Self::Serve { .. } => exit_code::TEMPORARY,
             Self::Stdout(_) => exit_code::CANNOT_CREATE,
-            Self::Signals(_) | Self::Thread(_) => exit_code::SOFTWARE,
+            Self::Signals(_) | Self::Thread(_) | Self::Worker(_) => exit_code::SOFTWARE,
+            Self::Told(told) => told.exit_code,
             Self::OutputMoved { .. } | Self::LeadsBack { .. } => exit_code::CONFIGURATION,
         }
     }
@@ -162,8 +167,10 @@ impl Error {
             | Self::Stdout(_)
             | Self::Execute { .. }
             | Self::Thread(_)
+            | Self::Worker(_)
             | Self::Hook { .. }
             | Self::Serve { .. } => Disposition::Local,
+            Self::Told(told) => told.pace,
             Self::Usage(_)
             | Self::Config(_)
             | Self::NoProfile { .. }
@@ -206,6 +213,7 @@ impl Error {
             }
             Self::OutputMoved { .. } => Some("restart the daemon to move its files".to_owned()),
             Self::Hook { .. } => Some("the credentials are published; the hook is tried again".to_owned()),
+            Self::Told(told) => told.advice.clone(),
             Self::LeadsBack { .. } => {
                 Some("write where that profile has its credentials from into the configuration".to_owned())
             }
@@ -221,7 +229,8 @@ impl Error {
             | Self::Execute { .. }
             | Self::Stdout(_)
             | Self::Signals(_)
-            | Self::Thread(_) => None,
+            | Self::Thread(_)
+            | Self::Worker(_) => None,
         }
     }
 
@@ -236,6 +245,32 @@ impl Error {
             cause = error.source();
         }
         text
+    }
+}
+
+/// An error of another process of ours, as far as it matters to this one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// The error and its causes.
+    pub message: String,
+    /// What it advises.
+    pub advice: Option<String>,
+    /// What it means for the next try.
+    pub pace: Disposition,
+    /// The exit code for it.
+    pub exit_code: u8,
+}
+
+impl Told {
+    /// What to tell of `error`.
+    #[must_use]
+    pub fn of(error: &Error) -> Self {
+        Self {
+            message: error.with_causes(),
+            advice: error.advice(),
+            pace: error.pace(),
+            exit_code: error.exit_code(),
+        }
     }
 }
 
@@ -261,6 +296,8 @@ impl fmt::Display for Error {
             Self::Stdout(_) => f.write_str("cannot write to standard output"),
             Self::Signals(_) => f.write_str("cannot wait for signals"),
             Self::Thread(_) => f.write_str("cannot work on a thread"),
+            Self::Worker(_) => f.write_str("cannot work in another process"),
+            Self::Told(told) => f.write_str(&told.message),
             Self::Serve { address, .. } => write!(f, "credentials cannot be served at {address}"),
             Self::OutputMoved { from, to } => {
                 write!(f, "`output_dir` is `{}` now, and files are in `{}`", to.display(), from.display())
@@ -282,8 +319,10 @@ impl StdError for Error {
             | Self::Serve { cause, .. }
             | Self::Stdout(cause)
             | Self::Signals(cause)
-            | Self::Thread(cause) => Some(cause),
-            Self::NoProfile { .. }
+            | Self::Thread(cause)
+            | Self::Worker(cause) => Some(cause),
+            Self::Told(_)
+            | Self::NoProfile { .. }
             | Self::NothingPublished { .. }
             | Self::NoStatus
             | Self::LeadsBack { .. }

@@ -9,6 +9,7 @@ use log::LevelFilter;
 use rolekeeper::cli::{self, Action, Command, Invocation};
 use rolekeeper::clock::SystemClock;
 use rolekeeper::command::{self, Process};
+use rolekeeper::daemon;
 use rolekeeper::environment::Environment;
 use rolekeeper::error::Error;
 use rolekeeper::hook;
@@ -21,10 +22,11 @@ fn main() -> ExitCode {
     if std::env::args_os().nth(1).is_some_and(|argument| argument == helper::ARGUMENT) {
         return ExitCode::from(helper::serve(&SystemClock::start()));
     }
-    let outcome = match cli::parse(std::env::args_os().skip(1)) {
+    let works = std::env::args_os().nth(1).is_some_and(|argument| argument == daemon::WORKER);
+    let outcome = match cli::parse(std::env::args_os().skip(if works { 2 } else { 1 })) {
         Ok(Action::Help(command)) => say(&cli::help(command)),
         Ok(Action::Version) => say(concat!("rolekeeper ", env!("CARGO_PKG_VERSION"), "\n")),
-        Ok(Action::Run(invocation)) => run(&invocation),
+        Ok(Action::Run(invocation)) => run(&invocation, works),
         Ok(Action::StartHook(words)) => {
             let (command, cause) = hook::become_command(&words);
             Err(Error::Execute { command, cause })
@@ -37,7 +39,7 @@ fn main() -> ExitCode {
     }))
 }
 
-fn run(invocation: &Invocation) -> Result<u8, Error> {
+fn run(invocation: &Invocation, works: bool) -> Result<u8, Error> {
     // The daemon speaks by itself; cron mails whatever a one-shot command says.
     let speaks = matches!(invocation.command, Command::Run);
     logging::start(match (invocation.verbosity, speaks) {
@@ -52,7 +54,7 @@ fn run(invocation: &Invocation) -> Result<u8, Error> {
         clock,
         environment: Environment::capture(),
         is_root: nix::unistd::geteuid().is_root(),
-        program: program(),
+        program: program(works),
         random: random_bytes(),
     };
     // Never dropped: the process is about to end, and the system closes connections faster than we could.
@@ -60,11 +62,15 @@ fn run(invocation: &Invocation) -> Result<u8, Error> {
     let host = Host::new(clock, &*transport, command::seed(&process.random))
         .correcting(process.environment.corrects_clock())
         .attended(!speaks);
-    command::run(invocation, &process, &host)
+    if works { command::work(invocation, &process, &host) } else { command::run(invocation, &process, &host) }
 }
 
-/// The path that published commands call. Without /proc it is unknown, and the name has to be found by the shell.
-fn program() -> PathBuf {
+/// The path that published commands call. Without /proc it is unknown, and the name has to be found by the shell. The
+/// daemon tells those who work for it: its file may have been replaced since.
+fn program(works: bool) -> PathBuf {
+    if works {
+        return std::env::args_os().next().unwrap_or_default().into();
+    }
     std::env::current_exe().unwrap_or_else(|_| PathBuf::from("rolekeeper"))
 }
 

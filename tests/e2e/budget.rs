@@ -23,7 +23,7 @@ type Calls = BTreeMap<String, Vec<String>>;
 
 /// The program to measure, and what its kind is allowed beyond the budget.
 #[expect(clippy::disallowed_methods, reason = "a test asks for its own environment, not for the agent's")]
-fn program() -> (std::ffi::OsString, usize) {
+pub(crate) fn program() -> (std::ffi::OsString, usize) {
     std::env::var_os("ROLEKEEPER_BINARY")
         .map_or_else(|| (env!("CARGO_BIN_EXE_rolekeeper").into(), DEBUG_ALLOWANCE), |named| (named, 0))
 }

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use crate::cli::{Command, Invocation};
 use crate::clock::SystemClock;
-use crate::config::{Config, LoadOptions};
+use crate::config::{Config, LoadOptions, Texts};
 use crate::environment::Environment;
 use crate::error::Error;
 use crate::hook;
@@ -69,6 +69,15 @@ pub fn run(invocation: &Invocation, process: &Process, host: &Host<'_>) -> Resul
     }
 }
 
+/// Does one piece of work for the daemon that has started this process.
+///
+/// # Errors
+///
+/// When the daemon cannot be heard or answered.
+pub fn work(invocation: &Invocation, process: &Process, host: &Host<'_>) -> Result<u8, Error> {
+    run::work(&Context { invocation, process, host })
+}
+
 /// What every command works with.
 #[derive(Clone, Copy, Debug)]
 struct Context<'a> {
@@ -79,14 +88,22 @@ struct Context<'a> {
 
 impl Context<'_> {
     fn load_config(&self) -> Result<Config, Error> {
-        let mut options = LoadOptions::new(self.process.is_root);
-        options.config.clone_from(&self.invocation.config);
-        options.command_line.clone_from(&self.invocation.profile);
-        let config = Config::load(&options, &self.process.environment)?;
+        self.read_config().map(|(config, _)| config)
+    }
+
+    fn read_config(&self) -> Result<(Config, Texts), Error> {
+        let (config, texts) = Config::read(&self.load_options(), &self.process.environment)?;
         for warning in &config.warnings {
             log::warn!("{warning}");
         }
-        Ok(config)
+        Ok((config, texts))
+    }
+
+    fn load_options(&self) -> LoadOptions {
+        let mut options = LoadOptions::new(self.process.is_root);
+        options.config.clone_from(&self.invocation.config);
+        options.command_line.clone_from(&self.invocation.profile);
+        options
     }
 
     fn facts(&self, config: &Config) -> Result<Facts, OutputError> {

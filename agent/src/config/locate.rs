@@ -24,8 +24,9 @@ pub(crate) struct Text {
     pub(crate) text: Zeroizing<String>,
 }
 
-/// The one or two files that make a configuration.
-pub(crate) struct Files {
+/// The texts of the one or two files that make a configuration; none where the command line describes the profile.
+#[derive(Default)]
+pub(crate) struct Texts {
     pub(crate) config: Option<Text>,
     pub(crate) credentials: Option<Text>,
 }
@@ -39,7 +40,7 @@ pub(crate) fn find(
     options: &LoadOptions,
     environment: &Environment,
     warnings: &mut Vec<Warning>,
-) -> Result<Files, ConfigError> {
+) -> Result<Texts, ConfigError> {
     let named = options.config.as_deref().or_else(|| environment.os("ROLEKEEPER_CONFIG").map(Path::new));
     let (place, config) = if let Some(named) = named {
         let place = expand(named, environment)?;
@@ -59,7 +60,7 @@ pub(crate) fn find(
     if config.is_none() && credentials.is_none() {
         return Err(nothing_found(options, environment));
     }
-    Ok(Files { config, credentials })
+    Ok(Texts { config, credentials })
 }
 
 /// The first file there is, and its place; the last place where there is none.

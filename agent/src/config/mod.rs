@@ -15,6 +15,7 @@ pub mod endpoint;
 pub mod error;
 mod imds;
 mod ini;
+mod kept;
 pub(crate) mod keys;
 mod limits;
 mod locate;
@@ -38,7 +39,7 @@ pub use self::command_line::CommandLineProfile;
 pub(crate) use self::container::is_header;
 pub use self::error::{ConfigError, Location, Warning};
 pub use self::locate::PUBLISHED_MARKER;
-pub(crate) use self::locate::read_input;
+pub(crate) use self::locate::{Texts, read_input};
 pub use self::settings::{AgentSettings, Managed};
 
 use self::accounts::Accounts;
@@ -112,28 +113,56 @@ impl Config {
     /// When no file is found or one cannot be read or trusted; a line that follows no rule; anything wrong in
     /// `[rolekeeper]`; a `rolekeeper_` key that does not exist.
     pub fn load(options: &LoadOptions, environment: &Environment) -> Result<Self, ConfigError> {
+        Self::read(options, environment).map(|(config, _)| config)
+    }
+
+    /// Like [`Self::load`], with the texts that it was made of.
+    pub(crate) fn read(
+        options: &LoadOptions,
+        environment: &Environment,
+    ) -> Result<(Self, Texts), ConfigError> {
         let mut warnings = Vec::new();
-        let mut file = None;
-        let document = match (&options.command_line, &options.config) {
+        let texts = match (&options.command_line, &options.config) {
             (Some(_), Some(_)) => {
                 return Err(ConfigError::new(Location::default(), Problem::FileAndCommandLine));
             }
-            (Some(given), None) => command_line::document(given, environment)?,
-            (None, _) => match read_document(options, environment, &mut warnings, &mut file) {
+            (Some(_), None) => Texts::default(),
+            (None, _) => match locate::find(options, environment, &mut warnings) {
                 Err(error)
                     if matches!(error.problem(), Problem::NothingFound { .. })
                         && environment.text(command_line::TOKEN_FILE).is_some() =>
                 {
-                    command_line::document(&CommandLineProfile::default(), environment)?
+                    Texts::default()
                 }
                 outcome => outcome?,
             },
+        };
+        let mut config = Self::from_texts(&texts, options, environment)?;
+        warnings.append(&mut config.warnings);
+        config.warnings = warnings;
+        Ok((config, texts))
+    }
+
+    /// The configuration that was once made of `texts`, whatever the files say meanwhile.
+    pub(crate) fn from_texts(
+        texts: &Texts,
+        options: &LoadOptions,
+        environment: &Environment,
+    ) -> Result<Self, ConfigError> {
+        let mut warnings = Vec::new();
+        let document = match (&options.command_line, texts) {
+            (Some(given), _) => command_line::document(given, environment)?,
+            // There are no files, and the environment describes the profile.
+            (None, Texts { config: None, credentials: None }) => {
+                command_line::document(&CommandLineProfile::default(), environment)?
+            }
+            (None, _) => document_of(texts, environment, &mut warnings)?,
         };
         let settings = settings::agent_settings(&document, environment)?;
         let mut config = Self {
             settings,
             warnings,
-            file,
+            file: texts.config.as_ref().map(|text| Arc::clone(&text.file)),
             document: Arc::new(document),
             environment: environment.clone(),
             options: options.clone(),
@@ -258,31 +287,28 @@ impl Config {
     }
 }
 
-fn read_document(
-    options: &LoadOptions,
+fn document_of(
+    texts: &Texts,
     environment: &Environment,
     warnings: &mut Vec<Warning>,
-    config_file: &mut Option<Arc<Path>>,
 ) -> Result<Document, ConfigError> {
-    let files = locate::find(options, environment, warnings)?;
-    *config_file = files.config.as_ref().map(|text| Arc::clone(&text.file));
     let mut document = Document::default();
-    for (file, kind) in [(files.config, FileKind::Config), (files.credentials, FileKind::Credentials)] {
-        let Some(Text { file, text }) = file else { continue };
+    for (text, kind) in [(&texts.config, FileKind::Config), (&texts.credentials, FileKind::Credentials)] {
+        let Some(Text { file, text }) = text else { continue };
         let bare = text.strip_prefix('\u{feff}').unwrap_or_else(|| text.as_str());
         if bare.len() != text.len() {
             // Harmless here, and editors add it unseen; but the file is meant to serve the AWS CLI too.
             let text = "the file begins with a byte order mark, which the AWS CLI refuses".to_owned();
-            warnings.push(Warning { location: Location::in_file(&file), text });
+            warnings.push(Warning { location: Location::in_file(file), text });
         }
         let mut sections = ini::parse(bare).map_err(|error| {
-            let location = Location { line: Some(error.line), ..Location::in_file(&file) };
+            let location = Location { line: Some(error.line), ..Location::in_file(file) };
             ConfigError::new(location, Problem::Syntax(error.problem))
         })?;
         if kind == FileKind::Credentials {
-            forget_own_output(&document, &mut sections, &file, environment);
+            forget_own_output(&document, &mut sections, file, environment);
         }
-        document.add(sections, kind, &file, warnings)?;
+        document.add(sections, kind, file, warnings)?;
     }
     Ok(document)
 }

@@ -1,49 +1,57 @@
 //! `rolekeeper run`: the loop that obeys the plan. It reads the clocks, asks the plan, has batches carried out, waits
 //! for signals, and tells the service manager how things stand. What is due, and when, it does not decide.
 
-mod batch;
 mod hooks;
 mod notify;
+mod scene;
 mod serving;
 mod signals;
 mod task;
 mod verdicts;
+mod wire;
+mod work;
+mod worker;
 
 use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::ops::ControlFlow;
 use std::os::fd::BorrowedFd;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use log::{error, info};
+use log::{debug, error, info};
 
-use self::batch::{Scene, Standings, Start};
 use self::hooks::Hooks;
 use self::notify::Notifier;
+use self::scene::{Ground, Place, Scene};
 use self::serving::Serving;
 use self::signals::{Signals, Wake};
-use self::task::Task;
+use self::task::{Done, Task};
 use self::verdicts::Verdicts;
+use self::work::{Load, Member, Reply, Report, Standings, Work};
+use crate::anchor::Anchor;
 use crate::clock::Clock;
-use crate::config::Config;
 use crate::disposition::Disposition;
 use crate::environment::Environment;
-use crate::error::Error;
-use crate::refresh::{Facts, Outcome, Reuse, Standing};
+use crate::error::{Error, Told};
+use crate::output::OutputError;
+use crate::refresh::{Keeper, Standing};
 use crate::schedule::{Carried, Known, Outcome as Verdict, Plan, ProfileIndex, Step};
 use crate::transport::ProxyRules;
 
+pub(crate) use self::work::{Loaded, Origin};
+pub use self::worker::WORKER;
+pub(crate) use self::worker::work;
+
 /// How long the predecessor of this daemon may take to end.
 const PREDECESSOR: Duration = Duration::from_secs(5);
+const LOCK_AGAIN: Duration = Duration::from_millis(50);
 
 /// Until the daemon is ready, the service manager is asked for so much time, again and again.
 const START_EXTENSION: Duration = Duration::from_secs(120);
 const ASK_AGAIN: Duration = Duration::from_secs(30);
-
-/// Loads the configuration: at the start, and for each SIGHUP.
-pub(crate) type Load<'a> = dyn Fn() -> Result<(Config, Facts), Error> + 'a;
 
 /// Keeps the profiles fresh until a signal ends it.
 ///
@@ -53,20 +61,20 @@ pub(crate) type Load<'a> = dyn Fn() -> Result<(Config, Facts), Error> + 'a;
 pub(crate) fn run(
     load: &Load<'_>,
     environment: &Environment,
+    program: &Path,
     clock: &'static dyn Clock,
     seed: u64,
 ) -> Result<(), Error> {
     let signals = Signals::take_over().map_err(Error::Signals)?;
     let outside = Outside { signals, notifier: Notifier::new(environment) };
-    let (config, facts) = load()?;
     let corrects_clock = environment.corrects_clock();
     let proxies = ProxyRules::of(environment);
-    let scene = Scene { config: Arc::new(config), facts, clock, seed, anchor: None, corrects_clock, proxies };
-    if let Some(mut daemon) = Daemon::start(scene, &outside)? {
-        let (kept, place) = (daemon.generations.len(), daemon.scene.facts.output_dir.display());
+    let ground = Ground { program: program.into(), clock, seed, corrects_clock, proxies };
+    if let Some(mut daemon) = Daemon::start(ground, load, &outside)? {
+        let (kept, place) = (daemon.generations.len(), daemon.scene.roster.output_dir.display());
         info!("keeping {kept} profiles in `{place}`");
         let end = daemon.obey(load, &outside);
-        daemon.serving.close(&daemon.scene.facts.output_dir);
+        daemon.serving.close(&daemon.scene.roster.output_dir);
         end?;
     }
     outside.notifier.stopping();
@@ -81,9 +89,9 @@ struct Outside {
 }
 
 /// What became of a task.
-enum Attended<T> {
+enum Attended {
     /// It has ended; whether a reload was asked for meanwhile.
-    Ended(io::Result<T>, bool),
+    Ended(Done, bool),
     /// The daemon shall end, and does not wait for it.
     Stop,
 }
@@ -104,7 +112,7 @@ impl Outside {
     }
 
     /// Waits until `task` has ended.
-    fn attend<T: Send + 'static>(&self, task: Task<T>, is_ready: bool) -> Result<Attended<T>, Error> {
+    fn attend(&self, task: Task, is_ready: bool) -> Result<Attended, Error> {
         let mut asked_to_reload = false;
         loop {
             match self.wait(Duration::MAX, Some(task.ended()), is_ready)? {
@@ -117,10 +125,55 @@ impl Outside {
     }
 }
 
+/// Has the configuration read by a process of its own; whether a reload was asked for meanwhile. `None` where the
+/// daemon shall end.
+fn read_apart(
+    ground: Ground,
+    anchor: Option<Anchor>,
+    outside: &Outside,
+    is_ready: bool,
+) -> Result<Option<(Scene, bool)>, Error> {
+    let scene = Scene::unread(ground, anchor)?;
+    let attended = outside.attend(scene.start(Work::Load)?, is_ready)?;
+    let Attended::Ended(done, asked_to_reload) = attended else { return Ok(None) };
+    match done? {
+        (Reply::Loaded(roster), _) => {
+            Ok(Some((Scene { roster: Arc::new(roster), ..scene }, asked_to_reload)))
+        }
+        (other, _) => Err(other.into_error()),
+    }
+}
+
+/// Takes the lock of the one daemon; whether a reload was asked for meanwhile. `None` where this one shall end before it
+/// has got it.
+fn lock(scene: &Scene, outside: &Outside) -> Result<Option<(File, bool)>, Error> {
+    let mut asked_to_reload = false;
+    let clock = scene.ground.clock;
+    let deadline = clock.uptime().saturating_add(PREDECESSOR);
+    loop {
+        match Keeper::life_lock(clock, &scene.roster.output_dir, scene.roster.mode) {
+            Err(OutputError::Locked(_)) if clock.uptime() < deadline => {
+                match outside.wait(LOCK_AGAIN, None, false)? {
+                    Wake::Stop => return Ok(None),
+                    Wake::Reload => asked_to_reload = true,
+                    Wake::Timeout | Wake::Ready => {}
+                }
+            }
+            taken => return Ok(Some((taken?, asked_to_reload))),
+        }
+    }
+}
+
+fn standings(done: Done) -> Result<(Standings, Option<Anchor>), Error> {
+    match done? {
+        (Reply::Standings(standings), anchor) => Ok((standings, anchor)),
+        (other, _) => Err(other.into_error()),
+    }
+}
+
 /// The daemon between two looks at the clock.
-#[derive(Debug)]
 struct Daemon {
-    /// The configuration in force, and what the batches have learnt of AWS's time.
+    /// Whom it keeps fresh, and what the batches have learnt of AWS's time.
     scene: Scene,
     plan: Plan,
     /// The set of credentials that the plan knows of, for each profile.
@@ -137,17 +190,26 @@ struct Daemon {
 
 impl Daemon {
     /// `None` where it was told to end before it had begun.
-    fn start(mut scene: Scene, outside: &Outside) -> Result<Option<Self>, Error> {
-        let own = scene.clone();
-        let task = Task::start("start", move || own.take_over(PREDECESSOR)).map_err(Error::Thread)?;
-        let (result, asked_to_reload) = match outside.attend(task, false)? {
-            Attended::Ended(result, asked_to_reload) => (result, asked_to_reload),
-            Attended::Stop => return Ok(None),
+    fn start(ground: Ground, load: &Load<'_>, outside: &Outside) -> Result<Option<Self>, Error> {
+        let read = read_apart(ground.clone(), None, outside, false);
+        let (mut scene, asked_before) = match read {
+            Ok(Some(read)) => read,
+            Ok(None) => return Ok(None),
+            Err(Error::Worker(cause)) => {
+                debug!("work is done within the daemon: {cause}");
+                (Scene::within(ground, None, load)?, false)
+            }
+            Err(error) => return Err(error),
         };
-        let Start { lock, standings, anchor } = result.map_err(Error::Thread)??;
+        let Some((lock, asked_between)) = lock(&scene, outside)? else { return Ok(None) };
+        let Attended::Ended(done, asked_since) = outside.attend(scene.start(Work::Look)?, false)? else {
+            return Ok(None);
+        };
+        let (standings, anchor) = standings(done)?;
+        let asked_to_reload = asked_before || asked_between || asked_since;
         scene.anchor = anchor;
         let now = scene.now();
-        let mut plan = Plan::new(scene.seed, &now);
+        let mut plan = Plan::new(scene.ground.seed, &now);
         let mut verdicts = Verdicts::new(standings.len());
         let mut generations = Vec::with_capacity(standings.len());
         for (index, (known, generation)) in standings.into_iter().enumerate() {
@@ -178,7 +240,7 @@ impl Daemon {
         self.look_for_hooks();
         self.look_at_serving();
         loop {
-            let now = self.scene.clock.uptime();
+            let now = self.scene.ground.clock.uptime();
             self.hooks.tend(now, &self.scene);
             let end = if std::mem::take(&mut self.asked_to_reload) {
                 self.reload(load, outside)?
@@ -190,7 +252,7 @@ impl Daemon {
                 match self.plan.next(&self.scene.now()) {
                     Step::Refresh(profiles) => self.refresh(&profiles, outside)?,
                     Step::Wait(time) => {
-                        let now = self.scene.clock.uptime();
+                        let now = self.scene.ground.clock.uptime();
                         let time = time.min(self.hooks.rest(now)).min(self.serving.rest(now));
                         let wake = outside.wait(time, None, self.is_ready)?;
                         self.asked_to_reload = wake == Wake::Reload;
@@ -205,21 +267,22 @@ impl Daemon {
     }
 
     fn refresh(&mut self, profiles: &[ProfileIndex], outside: &Outside) -> Result<ControlFlow<()>, Error> {
-        // Another seed for each batch, or retries would be spread the same way in all of them.
-        let salt = u64::try_from(self.scene.clock.uptime().as_nanos()).unwrap_or_default();
-        let scene = Scene { seed: self.scene.seed ^ salt, ..self.scene.clone() };
-        let selected = self.selected(profiles);
-        let result = match Task::start("batch", move || scene.refresh(&selected)) {
-            Err(cause) => Err(cause),
+        let done = match self.scene.start(Work::Refresh(self.known(profiles))) {
+            Err(error) => Err(error),
             Ok(task) => match outside.attend(task, self.is_ready)? {
                 Attended::Stop => return Ok(ControlFlow::Break(())),
-                Attended::Ended(result, asked_to_reload) => {
+                Attended::Ended(done, asked_to_reload) => {
                     self.asked_to_reload = asked_to_reload;
-                    result
+                    done
                 }
             },
         };
-        self.record(profiles, result.map_err(Error::Thread));
+        let report = done.and_then(|(reply, anchor)| {
+            self.serving.learn_time(anchor.as_ref());
+            self.scene.anchor = anchor;
+            if let Reply::Report(report) = reply { Ok(report) } else { Err(reply.into_error()) }
+        });
+        self.record(profiles, report);
         self.look_for_hooks();
         self.tell(outside);
         Ok(ControlFlow::Continue(()))
@@ -227,61 +290,47 @@ impl Daemon {
 
     /// Brings the credentials endpoint in line with the configuration.
     fn serve(&mut self, outside: &Outside) -> Result<ControlFlow<()>, Error> {
-        let tokens = self.serving.open(self.scene.config.settings.serve);
-        let scene = self.scene.clone();
-        let result = match Task::start("tokens", move || scene.tend_tokens(&tokens)) {
-            Err(cause) => Err(cause),
+        let tokens = self.serving.open(self.scene.roster.serve);
+        let done = match self.scene.start(Work::Tokens(tokens)) {
+            Err(error) => Err(error),
             Ok(task) => match outside.attend(task, self.is_ready)? {
                 Attended::Stop => return Ok(ControlFlow::Break(())),
-                Attended::Ended(result, asked_to_reload) => {
+                Attended::Ended(done, asked_to_reload) => {
                     self.asked_to_reload |= asked_to_reload;
-                    result
+                    done
                 }
             },
         };
-        self.serving.settle(result.map_err(Error::Thread).flatten(), &self.scene);
+        let served = done.and_then(|(reply, _)| {
+            if let Reply::Served(served) = reply { Ok(served) } else { Err(reply.into_error()) }
+        });
+        self.serving.settle(served, &self.scene);
         Ok(ControlFlow::Continue(()))
     }
 
-    fn selected(&self, profiles: &[ProfileIndex]) -> Vec<(String, Reuse)> {
-        let names = self.scene.config.profiles();
-        let select = |index: &ProfileIndex| {
-            let generation = self.generations.get(index.0).copied().unwrap_or_default();
-            Some((names.get(index.0)?.name.clone(), Reuse::After(generation)))
-        };
-        profiles.iter().filter_map(select).collect()
+    /// The generations that are known of these profiles.
+    fn known(&self, profiles: &[ProfileIndex]) -> Vec<(usize, u64)> {
+        let generation = |index: usize| self.generations.get(index).copied().unwrap_or_default();
+        profiles.iter().map(|index| (index.0, generation(index.0))).collect()
     }
 
     /// Hands the outcomes to the plan. Profiles without one, because the batch as a whole failed, have failed with it.
-    fn record(&mut self, profiles: &[ProfileIndex], result: Result<batch::Result, Error>) {
-        let mut outcomes = HashMap::new();
-        let mut whole = String::new();
-        match result {
-            Ok((report, anchor)) => {
-                self.serving.learn_time(anchor.as_ref());
-                self.scene.anchor = anchor;
-                match report {
-                    Ok(report) => outcomes.extend(report),
-                    Err(cause) => whole = Error::Output(cause).with_causes(),
-                }
-            }
-            Err(error) => whole = error.with_causes(),
-        }
+    fn record(&mut self, profiles: &[ProfileIndex], report: Result<Report, Error>) {
+        let (report, whole) = match report {
+            Ok(report) => (report, Error::Worker(io::ErrorKind::InvalidData.into())),
+            Err(error) => (Vec::new(), error),
+        };
+        let whole = Told { pace: Disposition::Local, ..Told::of(&whole) };
         let now = self.scene.now();
-        let config = Arc::clone(&self.scene.config);
         for index in profiles {
-            let Some(managed) = config.profiles().get(index.0) else { continue };
-            let verdict = match outcomes.remove(&managed.name) {
-                Some(Outcome::Kept(standing) | Outcome::Refreshed(standing)) => {
-                    self.published(*index, &standing)
-                }
-                Some(Outcome::Failed { error, .. }) => {
-                    self.verdicts.failing(index.0, &error.with_causes(), error.advice().as_deref());
-                    Verdict::Failed(error.pace())
-                }
-                None => {
-                    self.verdicts.failing(index.0, &whole, None);
-                    Verdict::Failed(Disposition::Local)
+            // In the order of the configuration, other than the plan's.
+            let found = report.binary_search_by_key(&index.0, |(index, _)| *index);
+            let became = found.ok().and_then(|place| report.get(place));
+            let verdict = match became.map_or(Err(&whole), |(_, became)| became.as_ref()) {
+                Ok(standing) => self.published(*index, standing),
+                Err(told) => {
+                    self.verdicts.failing(index.0, &told.message, told.advice.as_deref());
+                    Verdict::Failed(told.pace)
                 }
             };
             self.plan.record(*index, verdict, &now);
@@ -297,7 +346,7 @@ impl Daemon {
     }
 
     fn tell(&mut self, outside: &Outside) {
-        let status = self.verdicts.in_words(&self.scene.config, self.serving.trouble());
+        let status = self.verdicts.in_words(&self.scene.roster.members, self.serving.trouble());
         self.is_ready |= self.verdicts.are_complete() && self.verdicts.any_fresh();
         // Said again, it ends a reload, however the profiles are.
         if self.is_ready {
@@ -309,12 +358,12 @@ impl Daemon {
 
     /// Takes over a configuration that was read again. One that cannot be used changes nothing.
     fn reload(&mut self, load: &Load<'_>, outside: &Outside) -> Result<ControlFlow<()>, Error> {
-        outside.notifier.reloading(self.scene.clock.uptime());
+        outside.notifier.reloading(self.scene.ground.clock.uptime());
         match self.adopt(load, outside) {
             Ok(ControlFlow::Break(())) => return Ok(ControlFlow::Break(())),
             Ok(ControlFlow::Continue(())) => {
                 info!("the configuration was read again");
-                if self.serving.is_due(self.scene.clock.uptime()) && self.serve(outside)?.is_break() {
+                if self.serving.is_due(self.scene.ground.clock.uptime()) && self.serve(outside)?.is_break() {
                     return Ok(ControlFlow::Break(()));
                 }
             }
@@ -328,19 +377,26 @@ impl Daemon {
     }
 
     fn adopt(&mut self, load: &Load<'_>, outside: &Outside) -> Result<ControlFlow<()>, Error> {
-        let (config, facts) = load()?;
-        let from = &self.scene.facts.output_dir;
-        if facts.output_dir != *from {
-            return Err(Error::OutputMoved { from: from.clone(), to: facts.output_dir });
+        let (ground, anchor) = (self.scene.ground.clone(), self.scene.anchor.clone());
+        let scene = match &self.scene.place {
+            Place::Within(_) => Scene::within(ground, anchor, load)?,
+            Place::Apart(_) => match read_apart(ground, anchor, outside, self.is_ready)? {
+                None => return Ok(ControlFlow::Break(())),
+                Some((scene, asked_to_reload)) => {
+                    self.asked_to_reload |= asked_to_reload;
+                    scene
+                }
+            },
+        };
+        let (from, to) = (&self.scene.roster.output_dir, &scene.roster.output_dir);
+        if from != to {
+            return Err(Error::OutputMoved { from: from.clone(), to: to.clone() });
         }
-        let scene = Scene { config: Arc::new(config), facts, ..self.scene.clone() };
-        let own = scene.clone();
-        let task = Task::start("reload", move || own.look_around()).map_err(Error::Thread)?;
-        let standings = match outside.attend(task, self.is_ready)? {
+        let standings = match outside.attend(scene.start(Work::Look)?, self.is_ready)? {
             Attended::Stop => return Ok(ControlFlow::Break(())),
-            Attended::Ended(result, asked_to_reload) => {
-                self.asked_to_reload = asked_to_reload;
-                result.map_err(Error::Thread)??
+            Attended::Ended(done, asked_to_reload) => {
+                self.asked_to_reload |= asked_to_reload;
+                standings(done)?.0
             }
         };
         self.carry_over(scene, standings);
@@ -348,19 +404,14 @@ impl Daemon {
     }
 
     fn carry_over(&mut self, scene: Scene, standings: Standings) {
-        let old = self.scene.config.profiles().iter().enumerate();
+        let old = self.scene.roster.members.iter().enumerate();
         let before: HashMap<&str, ProfileIndex> =
             old.map(|(index, old)| (old.name.as_str(), ProfileIndex(index))).collect();
-        let carried: Vec<Carried> = scene
-            .config
-            .profiles()
-            .iter()
-            .zip(&standings)
-            .map(|(managed, (known, _))| Carried {
-                before: before.get(managed.name.as_str()).copied(),
-                known: *known,
-            })
-            .collect();
+        let carry = |(member, (known, _)): (&Member, &(Known, u64))| Carried {
+            before: before.get(member.name.as_str()).copied(),
+            known: *known,
+        };
+        let carried: Vec<Carried> = scene.roster.members.iter().zip(&standings).map(carry).collect();
         self.verdicts.carry(&carried);
         self.plan.reload(carried, &scene.now());
         self.generations = standings.into_iter().map(|(_, generation)| generation).collect();
@@ -370,10 +421,10 @@ impl Daemon {
     }
 
     fn look_at_serving(&mut self) {
-        self.serving.look(self.scene.config.settings.serve, &self.scene.facts.output_dir);
+        self.serving.look(self.scene.roster.serve, &self.scene.roster.output_dir);
     }
 
     fn look_for_hooks(&mut self) {
-        self.hooks.look(&self.scene.config, self.scene.clock.uptime());
+        self.hooks.look(&self.scene.roster, self.scene.ground.clock.uptime());
     }
 }

@@ -6,9 +6,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use log::{error, info, warn};
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::batch::Scene;
+use super::scene::Scene;
 use crate::anchor::Anchor;
 use crate::error::Error;
 use crate::refresh::{Served, is_noted, withdraw_tokens};
@@ -30,12 +30,12 @@ pub(super) struct Serving {
 }
 
 /// What is to be done with the tokens in the output directory.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Tokens {
     /// Whom the endpoint answers for already; `None` where it is closed, and no token stays.
     pub(super) known: Option<Vec<Served>>,
-    /// What `status.json` says of it; `None` where there shall be no endpoint.
-    pub(super) note: Option<Value>,
+    /// What `status.json` says of it, as JSON; `None` where there shall be no endpoint.
+    pub(super) note: Option<String>,
 }
 
 impl Serving {
@@ -70,7 +70,8 @@ impl Serving {
             None => self.listener.as_ref().map(|_| Vec::new()),
         };
         self.complain(trouble);
-        let note = wanted.map(|address| json!({"address": address.to_string(), "error": self.trouble}));
+        let note =
+            wanted.map(|address| json!({"address": address.to_string(), "error": self.trouble}).to_string());
         Tokens { known, note }
     }
 
@@ -84,9 +85,8 @@ impl Serving {
             }
             (None, None) => Ok(()),
             (None, Some(listener)) => {
-                let output_dir = scene.facts.output_dir.clone();
-                let server =
-                    Server::start(listener, scene.clock, output_dir, served).map_err(Error::Thread)?;
+                let (clock, output_dir) = (scene.ground.clock, scene.roster.output_dir.clone());
+                let server = Server::start(listener, clock, output_dir, served).map_err(Error::Thread)?;
                 info!("credentials are served at http://{}/profiles/NAME", server.address());
                 server.learn_time(scene.anchor.clone());
                 self.server = Some(server);
@@ -96,7 +96,7 @@ impl Serving {
         if let Err(error) = result {
             self.complain(Some(error));
         }
-        self.due = self.trouble.as_ref().map(|_| scene.clock.uptime().saturating_add(TRY_AGAIN));
+        self.due = self.trouble.as_ref().map(|_| scene.ground.clock.uptime().saturating_add(TRY_AGAIN));
     }
 
     /// Logs trouble, where it is not what was logged last.

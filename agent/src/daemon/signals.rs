@@ -27,15 +27,20 @@ pub(super) enum Wake {
 #[derive(Debug)]
 pub(super) struct Signals(SignalFd);
 
+/// Blocks them in this thread and those that it starts.
+pub(super) fn block() -> io::Result<SigSet> {
+    let mut set = SigSet::empty();
+    for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
+        set.add(signal);
+    }
+    set.thread_block()?;
+    Ok(set)
+}
+
 impl Signals {
     /// Takes the signals over. Call it before any thread is started; threads inherit it.
     pub(super) fn take_over() -> io::Result<Self> {
-        let mut set = SigSet::empty();
-        for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
-            set.add(signal);
-        }
-        set.thread_block()?;
-        Ok(Self(SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?))
+        Ok(Self(SignalFd::with_flags(&block()?, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?))
     }
 
     /// Waits for a signal, for `timeout`, or until `other` can be read or is closed by the other side.

@@ -6,29 +6,35 @@ use std::os::fd::{AsFd as _, BorrowedFd};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
+use super::work::Reply;
+use crate::anchor::Anchor;
+use crate::error::Error;
 use crate::thread;
+
+/// What came of work, and what is known of the true time after it.
+pub(super) type Done = Result<(Reply, Option<Anchor>), Error>;
 
 /// Work under way.
 #[derive(Debug)]
-pub(super) struct Task<T> {
+pub(super) struct Task {
     thread: JoinHandle<()>,
-    result: Arc<Mutex<Option<T>>>,
+    done: Arc<Mutex<Option<Done>>>,
     ended: io::PipeReader,
 }
 
-impl<T: Send + 'static> Task<T> {
+impl Task {
     /// Starts `work`.
-    pub(super) fn start(name: &str, work: impl FnOnce() -> T + Send + 'static) -> io::Result<Self> {
-        let (ended, ends) = io::pipe()?;
-        let result = Arc::new(Mutex::new(None));
-        let place = Arc::clone(&result);
+    pub(super) fn start(name: &str, work: Box<dyn FnOnce() -> Done + Send>) -> Result<Self, Error> {
+        let (ended, ends) = io::pipe().map_err(Error::Thread)?;
+        let done = Arc::new(Mutex::new(None));
+        let place = Arc::clone(&done);
         let whole = move || {
-            let outcome = work();
-            *place.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
+            let came = work();
+            *place.lock().unwrap_or_else(PoisonError::into_inner) = Some(came);
             drop(ends);
         };
-        let thread = thread::start(name, Box::new(whole))?;
-        Ok(Self { thread, result, ended })
+        let thread = thread::start(name, Box::new(whole)).map_err(Error::Thread)?;
+        Ok(Self { thread, done, ended })
     }
 
     /// Can be read, or rather is closed, when the work has ended.
@@ -36,10 +42,15 @@ impl<T: Send + 'static> Task<T> {
         self.ended.as_fd()
     }
 
+    pub(super) fn is_finished(&self) -> bool {
+        self.thread.is_finished()
+    }
+
     /// The result of work that has ended.
-    pub(super) fn finish(self) -> io::Result<T> {
+    pub(super) fn finish(self) -> Done {
         let ended = self.thread.join().ok();
-        let result = self.result.lock().unwrap_or_else(PoisonError::into_inner).take();
-        ended.and(result).ok_or_else(|| io::Error::other("it ended without a result"))
+        let done = self.done.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let lost = || Err(Error::Thread(io::Error::other("it ended without a result")));
+        ended.and(done).unwrap_or_else(lost)
     }
 }

@@ -2,7 +2,7 @@
 
 use log::{info, warn};
 
-use crate::config::Config;
+use super::work::Member;
 use crate::schedule::Carried;
 
 /// So many failing profiles are named.
@@ -75,13 +75,13 @@ impl Verdicts {
     }
 
     /// One line: how many are fresh, which are not, and what else is in `trouble`.
-    pub(super) fn in_words(&self, config: &Config, trouble: Option<&str>) -> String {
+    pub(super) fn in_words(&self, members: &[Member], trouble: Option<&str>) -> String {
         let fresh = self.verdicts.iter().filter(|verdict| **verdict == Verdict::Fresh).count();
         let mut text = format!("{fresh} of {} profiles fresh", self.verdicts.len());
-        let names = config.profiles().iter().zip(&self.verdicts);
+        let names = members.iter().zip(&self.verdicts);
         let failing: Vec<&str> = names
             .filter(|(_, verdict)| matches!(verdict, Verdict::Failing(_)))
-            .map(|(managed, _)| managed.name.as_str())
+            .map(|(member, _)| member.name.as_str())
             .collect();
         if !failing.is_empty() {
             let named = failing.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");

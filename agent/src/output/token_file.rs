@@ -20,7 +20,7 @@ const RANDOM_BYTES: usize = 32;
 
 /// Recognises one token.
 #[derive(Clone)]
-pub struct TokenCheck([u8; 32]);
+pub struct TokenCheck(pub [u8; 32]);
 
 impl TokenCheck {
     fn of(token: &[u8]) -> Option<Self> {

@@ -21,6 +21,7 @@ use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
 use crate::chain::{ChainError, Chains, Obtained};
+use crate::clock::Clock;
 use crate::config::model::{Profile, Publication, WriteMode};
 use crate::config::{Config, ManagedProfile, PUBLISHED_MARKER};
 use crate::credentials::IssuedCredentials;
@@ -174,7 +175,7 @@ impl<'a> Keeper<'a> {
         let mode = directory_mode(config);
         let top = Directory::open_top(&facts.output_dir, mode)?;
         let state = top.subdirectory("state", CLOSED)?;
-        let lock = lock(&state, LOCK_FILE, LOCK_DEADLINE, host)?;
+        let lock = lock(&state, LOCK_FILE, LOCK_DEADLINE, host.clock)?;
         let state = State::open(state, &facts.fresh_key)?;
         if !state.directory().is_new() {
             top.mark_in_use();
@@ -418,7 +419,8 @@ impl<'a> Keeper<'a> {
 }
 
 /// The mode of the directories that all profiles share.
-fn directory_mode(config: &Config) -> u32 {
+#[must_use]
+pub fn directory_mode(config: &Config) -> u32 {
     let mut usable = config.profiles().iter().filter_map(|managed| managed.outcome.as_ref().ok());
     if usable.any(|profile| is_shared(&profile.publication)) { PASSABLE } else { CLOSED }
 }
@@ -456,15 +458,15 @@ fn lock(
     directory: &Directory,
     name: &str,
     patience: Duration,
-    host: &Host<'_>,
+    clock: &dyn Clock,
 ) -> Result<std::fs::File, OutputError> {
     let file = directory.lock_file(name)?;
-    let deadline = host.clock.uptime().saturating_add(patience);
+    let deadline = clock.uptime().saturating_add(patience);
     let path = directory.path().join(name);
     loop {
         match file.try_lock() {
             Ok(()) => return Ok(file),
-            Err(TryLockError::WouldBlock) if host.clock.uptime() < deadline => host.clock.pause(LOCK_POLL),
+            Err(TryLockError::WouldBlock) if clock.uptime() < deadline => clock.pause(LOCK_POLL),
             Err(TryLockError::WouldBlock) => return Err(OutputError::Locked(path)),
             Err(TryLockError::Error(cause)) => return Err(OutputError::Io { step: Step::Lock, path, cause }),
         }

@@ -31,7 +31,8 @@ pub struct Served {
     pub profile: String,
     /// Recognises the token.
     pub token: TokenCheck,
-    attributes: Attributes,
+    /// Those of its files.
+    pub attributes: Attributes,
 }
 
 /// Why there are no credentials to hand out.
@@ -121,12 +122,12 @@ impl Keeper<'_> {
         self.state.directory().remove(&copy_name(profile))
     }
 
-    /// Notes what is served, and brings `status.json` up to date with it. Where nothing is, no copy stays.
+    /// Notes what is served, a JSON text, and brings `status.json` up to date with it. Where nothing is, no copy stays.
     ///
     /// # Errors
     ///
     /// When a file cannot be written.
-    pub fn note_serving(&self, note: Option<&Value>) -> Result<(), OutputError> {
+    pub fn note_serving(&self, note: Option<&str>) -> Result<(), OutputError> {
         let state = self.state.directory();
         match note {
             None => {
@@ -136,8 +137,7 @@ impl Keeper<'_> {
                 state.remove(NOTE)?;
             }
             Some(note) => {
-                let text = note.to_string();
-                state.replace(NOTE, text.as_bytes(), Attributes::PRIVATE, Durability::Renamed).map(drop)?;
+                state.replace(NOTE, note.as_bytes(), Attributes::PRIVATE, Durability::Renamed).map(drop)?;
             }
         }
         self.write_status(&self.entries()?)

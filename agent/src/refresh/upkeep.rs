@@ -2,36 +2,30 @@
 //! left.
 
 use std::fs::File;
+use std::path::Path;
 use std::time::Duration;
 
 use log::info;
 
-use super::{CLOSED, Keeper, directory_mode, lock};
-use crate::config::Config;
-use crate::host::Host;
+use super::{CLOSED, Keeper, lock};
+use crate::clock::Clock;
 use crate::output::OutputError;
 use crate::output::directory::Directory;
 use crate::output::names::file_name;
-use crate::refresh::Facts;
 
 /// Held by a daemon for life.
 const LIFE_LOCK_FILE: &str = "daemon.lock";
 
 impl Keeper<'_> {
-    /// Takes the lock of the one daemon of this directory, which is released when the file is closed. A predecessor
-    /// that is about to end is waited for, and no batch is.
+    /// Takes the lock of the one daemon of `output_dir`, a directory of that mode; it is released when the file is
+    /// closed. Neither another daemon nor a batch is waited for.
     ///
     /// # Errors
     ///
-    /// When the directories cannot be used, or another daemon holds the lock for longer than `patience`.
-    pub fn life_lock(
-        host: &Host<'_>,
-        config: &Config,
-        facts: &Facts,
-        patience: Duration,
-    ) -> Result<File, OutputError> {
-        let top = Directory::open_top(&facts.output_dir, directory_mode(config))?;
-        lock(&top.subdirectory("state", CLOSED)?, LIFE_LOCK_FILE, patience, host)
+    /// When the directories cannot be used, or another daemon holds the lock.
+    pub fn life_lock(clock: &dyn Clock, output_dir: &Path, mode: u32) -> Result<File, OutputError> {
+        let top = Directory::open_top(output_dir, mode)?;
+        lock(&top.subdirectory("state", CLOSED)?, LIFE_LOCK_FILE, Duration::ZERO, clock)
     }
 
     /// Brings the directory in line with the configuration without refreshing anything: sweeps what a crash left,

@@ -3,12 +3,14 @@
 
 mod idle;
 mod locks;
+mod memory;
 mod reload;
 mod rotation;
 mod serve;
 mod service;
 mod signals;
 mod steps;
+mod workers;
 
 use std::fs::{self, File};
 use std::path::PathBuf;
@@ -142,6 +144,23 @@ fn has_published(world: &World, profile: &str) -> bool {
 /// What the agent remembers of `profile`; empty where it remembers nothing.
 fn record(world: &World, profile: &str) -> String {
     fs::read_to_string(world.out().join(format!("state/{profile}.json"))).unwrap_or_default()
+}
+
+/// The processes that work for the daemon at this moment.
+fn workers(daemon: &Daemon) -> Vec<Pid> {
+    let tasks = fs::read_dir(format!("/proc/{}/task", daemon.pid)).into_iter().flatten().flatten();
+    let children = tasks.flat_map(|task| fs::read_to_string(task.path().join("children")));
+    let number = |number: &str| Pid::from_raw(number.parse().unwrap());
+    children.flat_map(|list| list.split_whitespace().map(number).collect::<Vec<_>>()).collect()
+}
+
+fn threads(process: Pid) -> usize {
+    fs::read_dir(format!("/proc/{process}/task")).map_or(0, Iterator::count)
+}
+
+/// Waits until nothing is under way.
+fn idle(daemon: &Daemon) {
+    wait_until(SOON, "an idle daemon", || threads(daemon.pid) == 1 && workers(daemon).is_empty());
 }
 
 /// The access key id that is published for `profile`.

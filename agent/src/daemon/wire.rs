@@ -1,0 +1,310 @@
+//! How questions and answers travel between the daemon and a worker: numbers of eight bytes, and texts after their
+//! length. Both sides are the same program, so there are no versions, and what cannot be read is no answer.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::time::Duration;
+
+use time::OffsetDateTime;
+
+use super::serving::Tokens;
+use super::work::{Member, Reply, Roster, Work};
+use crate::anchor::Anchor;
+use crate::disposition::Disposition;
+use crate::error::Told;
+use crate::output::directory::{Attributes, OnMountPoint};
+use crate::output::token_file::TokenCheck;
+use crate::refresh::{Served, Standing};
+use crate::schedule::Known;
+
+/// No instant.
+const NEVER: i64 = i64::MIN;
+const NONE: u64 = u64::MAX;
+
+const DISPOSITIONS: [Disposition; 5] = [
+    Disposition::Retry,
+    Disposition::Refused,
+    Disposition::Misconfigured,
+    Disposition::Local,
+    Disposition::Broken,
+];
+
+/// From the daemon, whose process id this is.
+pub(super) fn question(daemon: u32, work: &Work, anchor: Option<&Anchor>) -> Vec<u8> {
+    let mut writer = Writer(Vec::new());
+    writer.number(daemon.into());
+    writer.anchor(anchor);
+    match work {
+        Work::Load => writer.number(0),
+        Work::Look => writer.number(1),
+        Work::Hooks => writer.number(2),
+        Work::Refresh(profiles) => {
+            writer.number(3);
+            writer.length(profiles.len());
+            for (index, generation) in profiles {
+                writer.length(*index);
+                writer.number(*generation);
+            }
+        }
+        Work::Tokens(Tokens { known, note }) => {
+            writer.number(4);
+            writer.bytes(note.as_deref().unwrap_or_default().as_bytes());
+            writer.number(known.is_some().into());
+            writer.served(known.as_deref().unwrap_or_default());
+        }
+    }
+    writer.0
+}
+
+pub(super) fn read_question(bytes: &[u8]) -> Option<(u32, Work, Option<Anchor>)> {
+    let mut reader = Reader(bytes);
+    let daemon = reader.number()?.try_into().ok()?;
+    let anchor = reader.anchor()?;
+    let work = match reader.number()? {
+        0 => Work::Load,
+        1 => Work::Look,
+        2 => Work::Hooks,
+        3 => Work::Refresh(reader.list(|reader| Some((reader.length()?, reader.number()?)))?),
+        4 => {
+            let note = Some(reader.text()?).filter(|note| !note.is_empty());
+            let is_open = reader.number()? == 1;
+            Work::Tokens(Tokens { known: Some(reader.served()?).filter(|_| is_open), note })
+        }
+        _ => return None,
+    };
+    Some((daemon, work, anchor))
+}
+
+/// From the worker.
+pub(super) fn answer(reply: &Reply, anchor: Option<&Anchor>) -> Vec<u8> {
+    let mut writer = Writer(Vec::new());
+    writer.anchor(anchor);
+    match reply {
+        Reply::Loaded(roster) => {
+            writer.number(0);
+            writer.bytes(roster.output_dir.as_os_str().as_bytes());
+            writer.number(roster.mode.into());
+            writer.bytes(roster.serve.map(|serve| serve.to_string()).unwrap_or_default().as_bytes());
+            writer.length(roster.members.len());
+            for member in &roster.members {
+                writer.bytes(member.name.as_bytes());
+                writer.number(member.has_hook.into());
+            }
+        }
+        Reply::Standings(standings) => {
+            writer.number(1);
+            writer.length(standings.len());
+            for (known, generation) in standings {
+                let (issued, due) = match known {
+                    Known::Nothing => (None, None),
+                    Known::Published { issued, due } => (Some(*issued), *due),
+                };
+                writer.instant(issued);
+                writer.instant(due);
+                writer.number(*generation);
+            }
+        }
+        Reply::Report(report) => {
+            writer.number(2);
+            writer.length(report.len());
+            for (index, became) in report {
+                writer.length(*index);
+                match became {
+                    Ok(standing) => {
+                        writer.number(standing.generation);
+                        writer.instant(standing.due);
+                        writer.instant(standing.expiration);
+                        writer.number(standing.is_extended.into());
+                    }
+                    Err(told) => {
+                        writer.number(NONE);
+                        writer.told(told);
+                    }
+                }
+            }
+        }
+        Reply::Hooks(wait) => {
+            writer.number(3);
+            writer.number(wait.map_or(NONE, |wait| wait.as_secs()));
+        }
+        Reply::Failed(told) => {
+            writer.number(4);
+            writer.told(told);
+        }
+        Reply::Served(served) => {
+            writer.number(5);
+            writer.served(served);
+        }
+    }
+    writer.0
+}
+
+pub(super) fn read_answer(bytes: &[u8]) -> Option<(Reply, Option<Anchor>)> {
+    let mut reader = Reader(bytes);
+    let anchor = reader.anchor()?;
+    let reply = match reader.number()? {
+        0 => Reply::Loaded(Roster {
+            output_dir: OsString::from_vec(reader.bytes()?.to_vec()).into(),
+            mode: reader.number()?.try_into().ok()?,
+            serve: reader.text()?.parse().ok(),
+            members: reader
+                .list(|reader| Some(Member { name: reader.text()?, has_hook: reader.number()? == 1 }))?,
+        }),
+        1 => Reply::Standings(reader.list(|reader| {
+            let (issued, due) = (reader.instant()?, reader.instant()?);
+            let known = issued.map_or(Known::Nothing, |issued| Known::Published { issued, due });
+            Some((known, reader.number()?))
+        })?),
+        2 => Reply::Report(reader.list(|reader| Some((reader.length()?, reader.became()?)))?),
+        3 => Reply::Hooks(Some(reader.number()?).filter(|wait| *wait != NONE).map(Duration::from_secs)),
+        4 => Reply::Failed(reader.told()?),
+        5 => Reply::Served(reader.served()?),
+        _ => return None,
+    };
+    Some((reply, anchor))
+}
+
+struct Writer(Vec<u8>);
+
+impl Writer {
+    fn number(&mut self, number: u64) {
+        self.0.extend_from_slice(&number.to_le_bytes());
+    }
+
+    fn length(&mut self, length: usize) {
+        self.number(u64::try_from(length).unwrap_or_default());
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) {
+        self.length(bytes.len());
+        self.0.extend_from_slice(bytes);
+    }
+
+    /// Whole seconds, as the agent remembers its instants.
+    fn instant(&mut self, instant: Option<OffsetDateTime>) {
+        let seconds = instant.map_or(NEVER, OffsetDateTime::unix_timestamp);
+        self.0.extend_from_slice(&seconds.to_le_bytes());
+    }
+
+    fn served(&mut self, served: &[Served]) {
+        self.length(served.len());
+        for Served { profile, token, attributes } in served {
+            self.bytes(profile.as_bytes());
+            self.bytes(&token.0);
+            for id in [attributes.owner, attributes.group] {
+                self.number(id.map_or(NONE, u64::from));
+            }
+            self.number(attributes.mode.into());
+            self.number((attributes.on_mount_point == OnMountPoint::WriteInPlace).into());
+        }
+    }
+
+    fn told(&mut self, told: &Told) {
+        self.bytes(told.message.as_bytes());
+        self.bytes(told.advice.as_deref().unwrap_or_default().as_bytes());
+        let place = DISPOSITIONS.iter().position(|disposition| *disposition == told.pace);
+        self.length(place.unwrap_or_default());
+        self.number(told.exit_code.into());
+    }
+
+    /// Not as in `status.json`: within one daemon an anchor holds without a name of the boot, and to the millisecond.
+    fn anchor(&mut self, anchor: Option<&Anchor>) {
+        self.instant(anchor.map(|anchor| anchor.true_time));
+        if let Some(anchor) = anchor {
+            self.number(anchor.true_time.millisecond().into());
+            self.number(u64::try_from(anchor.since_boot.as_millis()).unwrap_or_default());
+            self.bytes(anchor.boot_id.as_bytes());
+        }
+    }
+}
+
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn eight(&mut self) -> Option<[u8; 8]> {
+        let (eight, rest) = self.0.split_first_chunk()?;
+        self.0 = rest;
+        Some(*eight)
+    }
+
+    fn number(&mut self) -> Option<u64> {
+        self.eight().map(u64::from_le_bytes)
+    }
+
+    fn length(&mut self) -> Option<usize> {
+        self.number()?.try_into().ok()
+    }
+
+    fn bytes(&mut self) -> Option<&'a [u8]> {
+        let length = self.length()?;
+        let (bytes, rest) = self.0.split_at_checked(length)?;
+        self.0 = rest;
+        Some(bytes)
+    }
+
+    fn text(&mut self) -> Option<String> {
+        Some(str::from_utf8(self.bytes()?).ok()?.to_owned())
+    }
+
+    fn list<T>(&mut self, item: impl Fn(&mut Self) -> Option<T>) -> Option<Vec<T>> {
+        let length = self.length()?;
+        (0..length).map(|_| item(self)).collect()
+    }
+
+    fn instant(&mut self) -> Option<Option<OffsetDateTime>> {
+        let seconds = i64::from_le_bytes(self.eight()?);
+        if seconds == NEVER {
+            return Some(None);
+        }
+        OffsetDateTime::from_unix_timestamp(seconds).ok().map(Some)
+    }
+
+    fn became(&mut self) -> Option<Result<Standing, Told>> {
+        let generation = self.number()?;
+        if generation == NONE {
+            return self.told().map(Err);
+        }
+        let (due, expiration) = (self.instant()?, self.instant()?);
+        Some(Ok(Standing { generation, due, expiration, is_extended: self.number()? == 1 }))
+    }
+
+    fn served(&mut self) -> Option<Vec<Served>> {
+        self.list(|reader| {
+            Some(Served {
+                profile: reader.text()?,
+                token: TokenCheck(reader.bytes()?.try_into().ok()?),
+                attributes: Attributes {
+                    owner: reader.id()?,
+                    group: reader.id()?,
+                    mode: reader.number()?.try_into().ok()?,
+                    on_mount_point: match reader.number()? {
+                        0 => OnMountPoint::Refuse,
+                        _ => OnMountPoint::WriteInPlace,
+                    },
+                },
+            })
+        })
+    }
+
+    fn id(&mut self) -> Option<Option<u32>> {
+        let id = self.number()?;
+        if id == NONE { Some(None) } else { id.try_into().ok().map(Some) }
+    }
+
+    fn told(&mut self) -> Option<Told> {
+        Some(Told {
+            message: self.text()?,
+            advice: Some(self.text()?).filter(|advice| !advice.is_empty()),
+            pace: *DISPOSITIONS.get(self.length()?)?,
+            exit_code: self.number()?.try_into().ok()?,
+        })
+    }
+
+    fn anchor(&mut self) -> Option<Option<Anchor>> {
+        let Some(second) = self.instant()? else { return Some(None) };
+        let milliseconds = time::Duration::milliseconds(self.number()?.try_into().ok()?);
+        let since_boot = Duration::from_millis(self.number()?);
+        let true_time = second.checked_add(milliseconds)?;
+        Some(Some(Anchor { boot_id: self.text()?, since_boot, true_time }))
+    }
+}
