@@ -32,6 +32,19 @@ fn missing_profile(name: Option<&str>, near: Option<&str>, unprefixed: bool) -> 
     }
 }
 
+impl Meant {
+    fn advice(&self) -> String {
+        match self {
+            Self::Key(name) => format!("did you mean `{name}`?"),
+            Self::Elsewhere(name) if name.starts_with("rolekeeper_") => {
+                format!("write `{name}` in a profile")
+            }
+            Self::Elsewhere(name) => format!("write `{name}` in the section `[rolekeeper]`"),
+            Self::Nothing => "remove it; the keys there are stand in the manual page".to_owned(),
+        }
+    }
+}
+
 impl Problem {
     /// One sentence on what to do, where there is anything to do.
     #[must_use]
@@ -39,16 +52,7 @@ impl Problem {
         let fixed = match self {
             Self::Value { write, .. } | Self::NotManaged { write } => *write,
             Self::Syntax(syntax) => syntax.advice(),
-            Self::UnknownKey { meant, .. } => {
-                return Some(match meant {
-                    Meant::Key(name) => format!("did you mean `{name}`?"),
-                    Meant::Elsewhere(name) if name.starts_with("rolekeeper_") => {
-                        format!("write `{name}` in a profile")
-                    }
-                    Meant::Elsewhere(name) => format!("write `{name}` in the section `[rolekeeper]`"),
-                    Meant::Nothing => "remove it; the keys there are stand in the manual page".to_owned(),
-                });
-            }
+            Self::UnknownKey { meant, .. } => return Some(meant.advice()),
             Self::NoSuchProfile { near, unprefixed } => {
                 return Some(missing_profile(None, near.as_deref(), *unprefixed));
             }
@@ -96,7 +100,7 @@ impl Problem {
             Self::BesideIdentity(_) => {
                 "leave it out, or write it for a further role: a profile of its own, with `source_profile` naming this one"
             }
-            Self::SourceWithoutRole | Self::OptionWithoutRole(_) | Self::IdentityWithoutRole(_) => {
+            Self::SourceWithoutRole | Self::OptionWithoutRole(_) => {
                 "write `role_arn = arn:aws:iam::ACCOUNT:role/NAME` beside it"
             }
             Self::NoCredentials => {

@@ -120,7 +120,7 @@ fn web_identity(
     environment: &Environment,
 ) -> Result<BaseSource, ConfigError> {
     if profile.text("role_arn").is_none() {
-        return Err(profile.error(WEB_IDENTITY, Problem::IdentityWithoutRole(WEB_IDENTITY)));
+        return Err(profile.error(WEB_IDENTITY, Problem::OptionWithoutRole(WEB_IDENTITY.to_owned())));
     }
     refuse_later(profile, |key| key.reach == Reach::Hop)?;
     let token_file = absolute(setting, environment)?;
@@ -134,7 +134,7 @@ fn saml(profile: &Section, environment: &Environment) -> Result<BaseSource, Conf
     };
     let (file, principal) = (find(ASSERTION, PRINCIPAL)?, find(PRINCIPAL, ASSERTION)?);
     if profile.text("role_arn").is_none() {
-        return Err(profile.error(ASSERTION, Problem::IdentityWithoutRole(ASSERTION)));
+        return Err(profile.error(ASSERTION, Problem::OptionWithoutRole(ASSERTION.to_owned())));
     }
     refuse_later(profile, |key| key.reach == Reach::Hop)?;
     Ok(BaseSource::Saml {

@@ -43,8 +43,6 @@ pub enum Meant {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Problem {
-    /// A proof of identity, given by this key, without the role that it is for.
-    IdentityWithoutRole(&'static str),
     /// No file in any of the places.
     NothingFound {
         /// The places, as somebody would write them.
@@ -136,7 +134,7 @@ pub enum Problem {
     RoleWithoutSource,
     /// `source_profile` and `credential_source` together.
     TwoSources,
-    /// A key for the session of a role, in a profile that has none.
+    /// A key for the session of a role, or a proof of identity for one, in a profile that has none.
     OptionWithoutRole(String),
     /// A key of the calls that are signed, in a profile whose role takes the word of an identity provider.
     BesideIdentity(String),
@@ -222,13 +220,22 @@ impl fmt::Display for Syntax {
     }
 }
 
+fn half_of_keys(missing: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    if missing == "AWS_ROLE_ARN" {
+        f.write_str("`AWS_WEB_IDENTITY_TOKEN_FILE` is set without `AWS_ROLE_ARN`")
+    } else if missing.ends_with("_arn") || missing.ends_with("_file") {
+        write!(f, "a proof of identity without `{missing}`")
+    } else {
+        write!(f, "static keys without `{missing}`")
+    }
+}
+
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NothingFound { looked } => {
                 write!(f, "no configuration found; looked at {}", looked.join(", "))
             }
-            Self::IdentityWithoutRole(key) => write!(f, "`{key}` without `role_arn`"),
             Self::Missing => f.write_str("the file does not exist"),
             Self::Unreadable(_) => f.write_str("the file cannot be read"),
             Self::NotAFile(kind) => write!(f, "{kind}, not a file"),
@@ -250,13 +257,7 @@ impl fmt::Display for Problem {
                 write!(f, "`{key}` is `{}`, {complaint}", Shown(value))
             }
             Self::SeveralLines(key) => write!(f, "`{key}` goes on in the indented line below"),
-            Self::HalfOfKeys { missing } if missing.ends_with("_arn") || missing.ends_with("_file") => {
-                write!(f, "a proof of identity without `{missing}`")
-            }
-            Self::HalfOfKeys { missing: "AWS_ROLE_ARN" } => {
-                f.write_str("`AWS_WEB_IDENTITY_TOKEN_FILE` is set without `AWS_ROLE_ARN`")
-            }
-            Self::HalfOfKeys { missing } => write!(f, "static keys without `{missing}`"),
+            Self::HalfOfKeys { missing } => half_of_keys(missing, f),
             Self::MalformedKey(key) => {
                 write!(f, "`{key}` has spaces, line breaks or characters that no key has")
             }

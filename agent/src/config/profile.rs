@@ -16,7 +16,7 @@ use crate::environment::Environment;
 enum Source<'a> {
     Itself,
     Profile(&'a str),
-    Base(BaseSource),
+    Base(Box<BaseSource>),
 }
 
 /// The chain of `selected`: the rules of the SDKs' shared profile tests.
@@ -51,7 +51,7 @@ pub(crate) fn resolve_chain(
         let source = source(profile, environment)?;
         roles.push(checked_role(profile)?);
         match source {
-            Source::Base(base) => break base,
+            Source::Base(base) => break *base,
             Source::Itself => {
                 break own_base(profile, environment)?;
             }
@@ -82,7 +82,9 @@ fn source<'p>(profile: &'p Section, environment: &Environment) -> Result<Source<
     match (named, credential) {
         (Some(_), Some(_)) => Err(profile.error("source_profile", Problem::TwoSources)),
         (None, None) => Err(profile.error("role_arn", Problem::RoleWithoutSource)),
-        (None, Some(setting)) => credential_source(profile, &setting, environment).map(Source::Base),
+        (None, Some(setting)) => {
+            credential_source(profile, &setting, environment).map(|base| Source::Base(Box::new(base)))
+        }
         (Some(setting), None) if setting.value.is_empty() => {
             Err(setting.error("", "write the name of a profile with credentials"))
         }
