@@ -109,7 +109,7 @@ KINDS = {
         r"must contain `source_profile` or `credential_source`",
     ),
     "needs a person": (
-        r"needs a terminal|`sso_|`login_",
+        r"no terminal to ask for it|`sso_|`login_",
         r"^EOFError|SSO|^(TokenRetrieval|UnauthorizedSSO|Login)|login credential provider",
         r"feature\(s\) enabled: (sso|credentials-login)",
     ),
@@ -140,7 +140,7 @@ KINDS = {
     ),
     "no such services": (r"`services` names", r"services configuration does not exist", r"^$"),
     "custom endpoint with an option": (
-        r"custom STS endpoint excludes",
+        r"custom (STS )?endpoint excludes",
         r"^$",
         r"and custom endpoint are not supported",
     ),
