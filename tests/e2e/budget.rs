@@ -13,8 +13,8 @@ use crate::support::{INSTANCE_CROSS_ACCOUNT, World};
 const FIXED: usize = 110;
 /// System calls for each file that is created.
 const PER_FILE: usize = 10;
-/// System calls of each further profile beside its files: a directory, and an exchange with STS.
-const PER_FURTHER_PROFILE: usize = 15;
+/// System calls of each further profile beside its files: a directory, an exchange with STS, and memory for both.
+const PER_FURTHER_PROFILE: usize = 20;
 /// What a debug build may need more: it is dynamically linked and asks its allocator for more.
 const DEBUG_ALLOWANCE: usize = 60;
 
