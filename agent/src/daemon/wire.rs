@@ -308,3 +308,89 @@ impl<'a> Reader<'a> {
         Some(Some(Anchor { boot_id: self.text()?, since_boot, true_time }))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use time::macros::datetime;
+
+    use super::*;
+
+    const NOON: OffsetDateTime = datetime!(2026-11-23 12:00 UTC);
+
+    fn anchor() -> Anchor {
+        let since_boot = Duration::from_millis(86_400_123);
+        Anchor { boot_id: String::new(), since_boot, true_time: datetime!(1969-12-31 23:59:59.987 UTC) }
+    }
+
+    fn served(owner: Option<u32>, on_mount_point: OnMountPoint) -> Served {
+        let attributes = Attributes { owner, group: Some(0), mode: 0o640, on_mount_point };
+        Served { profile: "a/b".to_owned(), token: TokenCheck([7; 32]), attributes }
+    }
+
+    fn told(advice: Option<&str>, pace: Disposition) -> Told {
+        let advice = advice.map(str::to_owned);
+        Told { message: "profile `x`: why\nnot".to_owned(), advice, pace, exit_code: 78 }
+    }
+
+    /// Every answer is read back as it was given, and nothing shorter is taken for one.
+    fn assert_travels(reply: &Reply, anchor: Option<Anchor>) {
+        let bytes = answer(reply, anchor.as_ref());
+        let (read, since) = read_answer(&bytes).unwrap();
+        assert_eq!(format!("{read:?}"), format!("{reply:?}"));
+        assert_eq!(since, anchor);
+        for cut in 0..bytes.len() {
+            assert!(read_answer(&bytes[..cut]).is_none(), "{cut} bytes are taken for {reply:?}");
+        }
+    }
+
+    #[test]
+    fn answers_travel_whole() {
+        let member = |name: &str, has_hook| Member { name: name.to_owned(), has_hook };
+        let output_dir: std::path::PathBuf = OsString::from_vec(b"/run/\xff x".to_vec()).into();
+        let members = vec![member("default", false), member("b\u{fc}ro", true)];
+        for serve in [None, Some("[::1]:9911".parse().unwrap())] {
+            let (output_dir, members) = (output_dir.clone(), members.clone());
+            assert_travels(&Reply::Loaded(Roster { output_dir, mode: 0o711, serve, members }), None);
+        }
+        let published = Known::Published { issued: NOON, due: Some(datetime!(1970-01-01 00:00 UTC)) };
+        let lasting = Known::Published { issued: NOON, due: None };
+        let standings = vec![(Known::Nothing, 0), (published, 7), (lasting, u64::MAX - 1)];
+        assert_travels(&Reply::Standings(standings), Some(anchor()));
+        let standing = |is_extended, due| Standing { generation: 3, due, expiration: due, is_extended };
+        let failures = DISPOSITIONS.map(|pace| (9, Err(told(Some("mend it"), pace))));
+        let mut report = vec![(0, Ok(standing(true, None))), (4, Ok(standing(false, Some(NOON))))];
+        report.extend(failures);
+        assert_travels(&Reply::Report(report), Some(Anchor { boot_id: "b".to_owned(), ..anchor() }));
+        for wait in [None, Some(Duration::ZERO), Some(Duration::from_secs(300))] {
+            assert_travels(&Reply::Hooks(wait), None);
+        }
+        assert_travels(&Reply::Failed(told(None, Disposition::Local)), Some(anchor()));
+        let all = vec![served(None, OnMountPoint::Refuse), served(Some(0), OnMountPoint::WriteInPlace)];
+        assert_travels(&Reply::Served(all), None);
+    }
+
+    #[test]
+    fn questions_travel_whole() {
+        let tokens = |known: Option<Vec<Served>>, note: Option<&str>| {
+            Work::Tokens(Tokens { known, note: note.map(str::to_owned) })
+        };
+        for work in [
+            Work::Load,
+            Work::Look,
+            Work::Hooks,
+            Work::Refresh(vec![(0, 0), (999, u64::MAX)]),
+            tokens(None, None),
+            tokens(Some(Vec::new()), Some("{}")),
+            tokens(Some(vec![served(Some(65534), OnMountPoint::Refuse)]), Some("{\"error\":null}")),
+        ] {
+            for anchor in [None, Some(anchor())] {
+                let bytes = question(4711, &work, anchor.as_ref());
+                let (daemon, read, since) = read_question(&bytes).unwrap();
+                assert_eq!((daemon, format!("{read:?}"), since), (4711, format!("{work:?}"), anchor));
+                for cut in 0..bytes.len() {
+                    assert!(read_question(&bytes[..cut]).is_none(), "{cut} bytes are taken for {work:?}");
+                }
+            }
+        }
+    }
+}
