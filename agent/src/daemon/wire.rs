@@ -333,11 +333,11 @@ mod tests {
     }
 
     /// Every answer is read back as it was given, and nothing shorter is taken for one.
-    fn assert_travels(reply: &Reply, anchor: Option<Anchor>) {
-        let bytes = answer(reply, anchor.as_ref());
+    fn assert_travels(reply: &Reply, anchor: Option<&Anchor>) {
+        let bytes = answer(reply, anchor);
         let (read, since) = read_answer(&bytes).unwrap();
         assert_eq!(format!("{read:?}"), format!("{reply:?}"));
-        assert_eq!(since, anchor);
+        assert_eq!(since.as_ref(), anchor);
         for cut in 0..bytes.len() {
             assert!(read_answer(&bytes[..cut]).is_none(), "{cut} bytes are taken for {reply:?}");
         }
@@ -355,16 +355,16 @@ mod tests {
         let published = Known::Published { issued: NOON, due: Some(datetime!(1970-01-01 00:00 UTC)) };
         let lasting = Known::Published { issued: NOON, due: None };
         let standings = vec![(Known::Nothing, 0), (published, 7), (lasting, u64::MAX - 1)];
-        assert_travels(&Reply::Standings(standings), Some(anchor()));
+        assert_travels(&Reply::Standings(standings), Some(&anchor()));
         let standing = |is_extended, due| Standing { generation: 3, due, expiration: due, is_extended };
         let failures = DISPOSITIONS.map(|pace| (9, Err(told(Some("mend it"), pace))));
         let mut report = vec![(0, Ok(standing(true, None))), (4, Ok(standing(false, Some(NOON))))];
         report.extend(failures);
-        assert_travels(&Reply::Report(report), Some(Anchor { boot_id: "b".to_owned(), ..anchor() }));
+        assert_travels(&Reply::Report(report), Some(&Anchor { boot_id: "b".to_owned(), ..anchor() }));
         for wait in [None, Some(Duration::ZERO), Some(Duration::from_secs(300))] {
             assert_travels(&Reply::Hooks(wait), None);
         }
-        assert_travels(&Reply::Failed(told(None, Disposition::Local)), Some(anchor()));
+        assert_travels(&Reply::Failed(told(None, Disposition::Local)), Some(&anchor()));
         let all = vec![served(None, OnMountPoint::Refuse), served(Some(0), OnMountPoint::WriteInPlace)];
         assert_travels(&Reply::Served(all), None);
     }
