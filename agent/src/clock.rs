@@ -51,7 +51,10 @@ impl SystemClock {
 #[expect(clippy::disallowed_methods, reason = "this file is the seam that the ban points to")]
 impl Clock for SystemClock {
     fn now(&self) -> OffsetDateTime {
-        OffsetDateTime::now_utc()
+        // Not by std, whose clock has 32 bits on 32-bit musl and panics from 2038 on, or where a dead battery says so.
+        let since_1970 = clock_gettime(ClockId::CLOCK_REALTIME).map(Duration::from).unwrap_or_default();
+        let since_1970 = time::Duration::try_from(since_1970).unwrap_or_default();
+        OffsetDateTime::UNIX_EPOCH.saturating_add(since_1970)
     }
 
     fn uptime(&self) -> Duration {
