@@ -44,7 +44,7 @@ const GRACE: Duration = Duration::from_secs(2);
 
 /// What a hook inherits of our environment: what programs need, and where AWS is, so that commands of ours that it
 /// calls see the configuration that the agent sees. No keys, and no proxy, whose address may hold a password.
-const INHERITED: [&str; 24] = [
+const INHERITED: [&str; 25] = [
     "PATH",
     "HOME",
     "USER",
@@ -61,6 +61,7 @@ const INHERITED: [&str; 24] = [
     "AWS_CA_BUNDLE",
     "AWS_ENDPOINT_URL",
     "AWS_ENDPOINT_URL_STS",
+    "AWS_ENDPOINT_URL_ROLESANYWHERE",
     "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS",
     "AWS_USE_FIPS_ENDPOINT",
     "AWS_USE_DUALSTACK_ENDPOINT",
