@@ -39,7 +39,7 @@ impl Cost {
 /// The cost between two batches: no other one has begun while it was read.
 fn idle_cost(daemon: &Daemon, world: &World) -> Cost {
     let mut cost = None;
-    wait_until(4 * SOON, "an undisturbed look", || {
+    wait_until(SOON.saturating_mul(4), "an undisturbed look", || {
         idle(daemon);
         let before = generation(world);
         cost = Some(Cost::of(daemon));
