@@ -4,6 +4,7 @@
 mod idle;
 mod locks;
 mod memory;
+mod processes;
 mod reload;
 mod rotation;
 mod serve;
