@@ -14,7 +14,7 @@ use std::time::Duration;
 use lexopt::{Arg, ValueExt as _};
 
 use crate::config::CommandLineProfile;
-use crate::hook::START;
+use crate::hook;
 use crate::output::render::Format;
 
 const DEFAULT_MIN_LIFE: Duration = Duration::from_secs(15 * 60);
@@ -122,8 +122,7 @@ impl From<lexopt::Error> for UsageError {
 /// What is wrong with them.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Action, UsageError> {
     let mut arguments: Vec<OsString> = arguments.into_iter().collect();
-    if arguments.first().is_some_and(|word| word == START) {
-        arguments.remove(0);
+    if arguments.first().is_some_and(hook::is_second_half) {
         return Ok(Action::StartHook(arguments));
     }
     let trailing = arguments.iter().position(|argument| argument == "--").map(|at| {

@@ -103,6 +103,41 @@ impl TransportError {
         matches!(self, Self::Tls(cause) if is_over_dates(cause))
     }
 
+    /// What to do about it, where it is the proxy on the way to `endpoint`.
+    #[must_use]
+    pub fn proxy_advice(&self, endpoint: &str) -> Option<String> {
+        let problem = match self {
+            Self::BadProxy { .. } => {
+                return Some(
+                    "write `http://HOST:PORT` or `http://USER:PASSWORD@HOST:PORT`, in user and password `%XX` for every sign"
+                        .to_owned(),
+                );
+            }
+            Self::Proxy { problem, .. } => problem,
+            Self::Timeout(_)
+            | Self::UnknownHost(_)
+            | Self::Forbidden
+            | Self::Refused
+            | Self::Tls(_)
+            | Self::WrongClock { .. }
+            | Self::Io(_)
+            | Self::TooLarge(_)
+            | Self::Protocol(_)
+            | Self::BadUrl(_)
+            | Self::CaBundle { .. } => return None,
+        };
+        Some(match problem {
+            ProxyProblem::Refused(407) => {
+                "write `http://USER:PASSWORD@HOST:PORT` into HTTPS_PROXY, in user and password `%XX` for every sign"
+                    .to_owned()
+            }
+            ProxyProblem::Refused(_) => format!("the proxy has to allow CONNECT to `{endpoint}`"),
+            ProxyProblem::Unreachable(_) | ProxyProblem::Silent | ProxyProblem::NotHttp => {
+                "check HTTPS_PROXY, and write hosts that need no proxy into NO_PROXY".to_owned()
+            }
+        })
+    }
+
     /// Whether the same request may succeed a moment later.
     #[must_use]
     pub fn is_transient(&self) -> bool {

@@ -35,7 +35,7 @@ fn world() -> World {
     world_of(World::new(""))
 }
 
-fn world_of(world: World) -> World {
+pub(super) fn world_of(world: World) -> World {
     let (cert, key) = (world.path("cert"), world.path("key"));
     let (cert, key) = (cert.display(), key.display());
     let (iot, anywhere) = (world.fake.iot_endpoint(), world.fake.roles_anywhere_url());
@@ -66,7 +66,7 @@ impl World {
     }
 
     /// Adds lines to the profile named.
-    fn say(&self, profile: &str, lines: &str) {
+    pub(super) fn say(&self, profile: &str, lines: &str) {
         let header = format!("[profile {profile}]\n");
         self.write("config", self.text("config").replace(&header, &format!("{header}{lines}")));
     }
@@ -77,7 +77,7 @@ impl World {
         run
     }
 
-    fn asked(&self) -> Vec<Received> {
+    pub(super) fn asked(&self) -> Vec<Received> {
         let services = [Service::Iot, Service::RolesAnywhere];
         self.fake.requests().into_iter().filter(|request| services.contains(&request.service)).collect()
     }
