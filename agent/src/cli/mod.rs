@@ -83,8 +83,12 @@ pub enum Command {
     },
     /// Show the status.
     Status {
+        /// The profiles named; all where there are none.
+        profiles: Vec<String>,
         /// As JSON.
         json: bool,
+        /// Fail unless each of them has valid credentials.
+        ready: bool,
     },
     /// Ask STS.
     Whoami {
@@ -203,7 +207,8 @@ impl Typed {
             | OptionName::Version
             | OptionName::Force
             | OptionName::Refreshing
-            | OptionName::Json => {}
+            | OptionName::Json
+            | OptionName::Ready => {}
         }
         Ok(())
     }
@@ -258,15 +263,19 @@ impl Typed {
                 profile: self.one_profile(name)?,
             },
             CommandName::Whoami => Command::Whoami { profile: self.one_profile(name)? },
-            CommandName::Run | CommandName::Status | CommandName::Exec => {
-                let json = self.has(OptionName::Json);
+            CommandName::Status => Command::Status {
+                json: self.has(OptionName::Json),
+                ready: self.has(OptionName::Ready),
+                profiles: self.operands,
+            },
+            CommandName::Run | CommandName::Exec => {
                 if let Some(operand) = self.operands.first() {
                     return Err(UsageError(format!(
                         "`{operand}` is one operand too many for `{}`",
                         word_of(name)
                     )));
                 }
-                if name == CommandName::Run { Command::Run } else { Command::Status { json } }
+                Command::Run
             }
         })
     }
