@@ -96,7 +96,25 @@ pub(super) enum Reply {
     Failed(Told),
 }
 
+/// Longer than reading, looking and waiting for a lock can take where nothing is broken.
+const LONGEST_WORK: Duration = Duration::from_secs(15 * 60);
+/// Longer than the whole chain of one profile can.
+const LONGEST_CHAIN: Duration = Duration::from_secs(5 * 60);
+/// Longer than the rounds of one hook with the longest timeout.
+const LONGEST_HOOK: Duration = Duration::from_secs(4 * 3600);
+
 impl Work {
+    /// How long it may take in a process of its own, for a configuration with so many profiles: one that was stopped, or
+    /// that hangs in a disk, must not keep the daemon from working for ever.
+    pub(super) fn limit(&self, profiles: usize) -> Duration {
+        let times = |time: Duration, count: usize| time.saturating_mul(count.try_into().unwrap_or(u32::MAX));
+        LONGEST_WORK.saturating_add(match self {
+            Self::Load | Self::Look | Self::Tokens(_) => Duration::ZERO,
+            Self::Refresh(profiles) => times(LONGEST_CHAIN, profiles.len()),
+            Self::Hooks => times(LONGEST_HOOK, profiles),
+        })
+    }
+
     /// A name for its thread.
     pub(super) fn name(&self) -> &'static str {
         match self {

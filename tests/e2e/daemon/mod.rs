@@ -159,9 +159,14 @@ fn threads(process: Pid) -> usize {
     fs::read_dir(format!("/proc/{process}/task")).map_or(0, Iterator::count)
 }
 
+/// Whether nothing is under way.
+fn is_idle(daemon: &Daemon) -> bool {
+    threads(daemon.pid) == 1 && workers(daemon).is_empty()
+}
+
 /// Waits until nothing is under way.
 fn idle(daemon: &Daemon) {
-    wait_until(SOON, "an idle daemon", || threads(daemon.pid) == 1 && workers(daemon).is_empty());
+    wait_until(SOON, "an idle daemon", || is_idle(daemon));
 }
 
 /// The access key id that is published for `profile`.
