@@ -39,9 +39,13 @@ patched '\x3e\x00' x86_64
 patched '\xb7\x00' aarch64
 patched '\x28\x00' armv7l
 "$packaging/container/image.py" --context "$stage/several" --output "$stage/several.tar"
-for pair in amd64:x86_64 arm64:aarch64 arm:armv7l; do
-    python3 "$repository/tests/install/image.py" "$stage/several.tar" "$stage/several.tar" "$stage/several/rolekeeper-${pair#*:}" \
-        "${pair%:*}" || fail "the image for $pair"
+for pair in amd64:x86_64 arm64:aarch64 arm/v7:armv7l; do
+    architecture=${pair%:*}
+    podman build --quiet --platform "linux/$architecture" --file "$packaging/container/Dockerfile" --tag "for-${pair#*:}" \
+        "$stage/several" >/dev/null
+    podman save --quiet --format oci-archive --output "$stage/for-${pair#*:}.tar" "for-${pair#*:}"
+    python3 "$repository/tests/install/image.py" "$stage/for-${pair#*:}.tar" "$stage/several.tar" \
+        "$stage/several/rolekeeper-${pair#*:}" "${architecture%/*}" || fail "the image for $pair"
 done
 podman rmi --force $image >/dev/null
 podman load --quiet --input "$stage/several.tar" >/dev/null
