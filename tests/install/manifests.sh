@@ -27,7 +27,7 @@ trusting=(--volume "$stage/aws/ca.pem:/ca.pem:ro" --env AWS_CA_BUNDLE=/ca.pem)
 path=/v2/credentials/5f1b?of=task
 
 lay_out() { # KIND FILE: its containers' words in $laid
-    laid=$stage/$(basename "$2")
+    laid=$stage/laid-$(basename "$2")
     "$venv/bin/python" "$repository/tests/install/manifests.py" "$1" "$2" "$laid"
 }
 words() { mapfile -d '' -t "$1" <"$laid/$2"; } # ARRAY FILE
@@ -67,6 +67,17 @@ sleep 6
 app sh -c "$ask"
 session
 [ "$answer" != "$first" ] || fail 'the application does not see the rotation'
+gone
+
+step 'Kubernetes: a sidecar that answers over HTTP, as its comment tells'
+aws sts lifetime 3600
+answering=$stage/answering.yaml
+sed 's/^    \[profile app\]/    [rolekeeper]\n    serve = 127.0.0.1:9911\n&/' "$manifests/kubernetes/sidecar.yaml" >"$answering"
+lay_out pod "$answering"
+agent --volume "$stage/pod-token:$identity:ro" --env "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE=$identity" \
+    --env "AWS_CONTAINER_CREDENTIALS_FULL_URI=http://169.254.170.23$path"
+app sh -c 'exec curl --silent --show-error --fail --header "Authorization: $(cat /run/rolekeeper/profiles/app/token)" http://127.0.0.1:9911/profiles/app'
+has '"Token"' <<<"$answer" || fail "the application has: $answer"
 gone
 
 step 'Kubernetes: a sidecar with the identity of a service account (IRSA), and no file'
