@@ -92,7 +92,7 @@ pub enum ProxyProblem {
 #[derive(Debug)]
 pub enum CaBundleProblem {
     /// It cannot be read.
-    Unreadable(Problem),
+    Unreadable(Box<Problem>),
     /// It holds no certificate in PEM form.
     Empty,
 }

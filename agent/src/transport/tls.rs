@@ -56,8 +56,8 @@ const LARGEST_BUNDLE: usize = 4 * 1024 * 1024;
 
 fn bundle_roots(path: &Path) -> Result<RootCertStore, TransportError> {
     let problem = |problem| TransportError::CaBundle { path: path.to_owned(), problem };
-    let pem =
-        read_bounded(path, LARGEST_BUNDLE).map_err(|cause| problem(CaBundleProblem::Unreadable(cause)))?;
+    let pem = read_bounded(path, LARGEST_BUNDLE)
+        .map_err(|cause| problem(CaBundleProblem::Unreadable(Box::new(cause))))?;
     let mut roots = RootCertStore::empty();
     // Bundles of distributions hold a few certificates that no verifier accepts; those are passed over.
     let certificates = CertificateDer::pem_slice_iter(&pem).filter_map(Result::ok);
