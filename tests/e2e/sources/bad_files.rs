@@ -134,8 +134,8 @@ fn what_stands_in_the_place_of_a_file_harms_nothing() {
         }
         for (profile, name) in NEEDED {
             let path = world.path(name);
-            let kept = world.path("kept");
-            fs::rename(&path, &kept).unwrap();
+            let kept = fs::read(&path).unwrap();
+            fs::remove_file(&path).unwrap();
             let before = documents(&world);
             plant(&world, &path);
             let (run, time) = refresh(&world, profile);
@@ -157,7 +157,7 @@ fn what_stands_in_the_place_of_a_file_harms_nothing() {
             } else if kind != "nothing" {
                 fs::remove_file(&path).unwrap();
             }
-            fs::rename(&kept, &path).unwrap();
+            world.write(name, kept);
         }
         // And nothing of it lasts.
         for profile in ["pod", "saml", "iot", "anywhere", "container", "narrow", "bundled"] {
@@ -178,7 +178,7 @@ fn what_is_no_certificate_is_no_root_and_no_link_of_a_chain() {
     }
     let key = world.text("key");
     let certificate = world.text("chain");
-    let half = &certificate[..certificate.len() / 2];
+    let half = certificate.split_at(certificate.len() / 2).0;
     for (profile, name, content, says) in [
         ("iot", "roots", "", "holds no PEM certificate"),
         ("iot", "roots", key.as_str(), "holds no PEM certificate"),
