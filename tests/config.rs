@@ -1,5 +1,6 @@
 //! Configuration, end to end: every case of `config/malformed.txt` gives exactly its errors, every case of
-//! `config/wellformed.txt` exactly its chains and settings, and `config/certificates.txt` has both. The format is described at the top of the first file.
+//! `config/wellformed.txt` exactly its chains and settings, and `config/certificates.txt` and
+//! `config/ineffective.txt` have both. The format is described at the top of the first file.
 
 // A module, because the lints that forbid panics except in tests know a test by this attribute.
 #[cfg(test)]
@@ -31,6 +32,11 @@ mod cases {
     #[test]
     fn certificates_give_their_chains_and_messages() {
         run("certificates", include_str!("config/certificates.txt"), 50);
+    }
+
+    #[test]
+    fn ineffective_keys_are_pointed_at() {
+        run("ineffective", include_str!("config/ineffective.txt"), 25);
     }
 
     /// Whatever the lines are: no panic, no secret in a message, and every place is in the file.

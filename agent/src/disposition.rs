@@ -16,6 +16,15 @@ pub enum Disposition {
 }
 
 impl Disposition {
+    /// Every kind.
+    pub const ALL: [Self; 5] = [Self::Retry, Self::Refused, Self::Misconfigured, Self::Local, Self::Broken];
+
+    /// The kind that this word of [`Self::as_str`] means.
+    #[must_use]
+    pub fn named(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|disposition| disposition.as_str() == word)
+    }
+
     /// The word that `status.json` uses.
     #[must_use]
     pub fn as_str(self) -> &'static str {

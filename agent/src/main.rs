@@ -28,8 +28,7 @@ fn main() -> ExitCode {
         Ok(Action::Version) => say(concat!("rolekeeper ", env!("CARGO_PKG_VERSION"), "\n")),
         Ok(Action::Run(invocation)) => run(&invocation, works),
         Ok(Action::StartHook(words)) => {
-            let (command, cause) = hook::become_command(&words);
-            Err(Error::Execute { command, cause })
+            hook::second_half(&words).map_err(|(command, cause)| Error::Execute { command, cause })
         }
         Err(error) => Err(Error::Usage(error)),
     };

@@ -46,11 +46,11 @@ _rolekeeper() {
     --splay | --min-life | --role-arn | --profile-name | --external-id | --duration-seconds | --role-session-name | --region) return ;;
     esac
     case $command in
-    run) options='--config --output-dir --verbose -v --help -h --version -V' profiles=0 ;;
+    run) options='--config --output-dir --verbose -v --help -h --version -V --role-arn --credential-source --profile-name --external-id --duration-seconds --role-session-name --region' profiles=0 ;;
     refresh) options='--force --splay --config --output-dir --verbose -v --help -h --version -V --role-arn --credential-source --profile-name --external-id --duration-seconds --role-session-name --region' profiles=more ;;
     print) options='--format --config --output-dir --verbose -v --help -h --version -V --role-arn --credential-source --profile-name --external-id --duration-seconds --role-session-name --region' profiles=1 ;;
     exec) options='--min-life --refreshing --config --output-dir --verbose -v --help -h --version -V --role-arn --credential-source --profile-name --external-id --duration-seconds --role-session-name --region' profiles=1 ;;
-    status) options='--json --config --output-dir --verbose -v --help -h --version -V' profiles=0 ;;
+    status) options='--json --ready --config --output-dir --verbose -v --help -h --version -V' profiles=more ;;
     whoami) options='--config --output-dir --verbose -v --help -h --version -V --role-arn --credential-source --profile-name --external-id --duration-seconds --role-session-name --region' profiles=1 ;;
     *) options='--config --output-dir --verbose -v --help -h --version -V' first='run refresh print exec status whoami' ;;
     esac

@@ -59,22 +59,24 @@ complete -c rolekeeper -n '__rolekeeper_is print' -l format -x -a 'json env expo
 complete -c rolekeeper -n '__rolekeeper_is exec' -l min-life -x -d 'refresh first where less life is left (900)'
 complete -c rolekeeper -n '__rolekeeper_is exec' -l refreshing -d 'point COMMAND at the published config, for programs that outlive one session'
 complete -c rolekeeper -n '__rolekeeper_is status' -l json -d 'print JSON'
+complete -c rolekeeper -n '__rolekeeper_is status' -l ready -d 'fail unless all these profiles have valid credentials'
 complete -c rolekeeper -n 'not __rolekeeper_is_beyond_dashes' -l config -r -F -d 'the AWS config file to read'
 complete -c rolekeeper -n 'not __rolekeeper_is_beyond_dashes' -l output-dir -x -a '(__fish_complete_directories)' -d 'where files are published'
 complete -c rolekeeper -n 'not __rolekeeper_is_beyond_dashes' -l verbose -s v -d 'say what is done; twice for more'
 complete -c rolekeeper -n 'not __rolekeeper_is_beyond_dashes' -l help -s h -d 'show this help'
 complete -c rolekeeper -n 'not __rolekeeper_is_beyond_dashes' -l version -s V -d 'show the version'
-complete -c rolekeeper -n '__rolekeeper_is refresh print exec whoami' -l role-arn -x -d 'instead of a file: the role to assume'
-complete -c rolekeeper -n '__rolekeeper_is refresh print exec whoami' -l credential-source -x -a 'Ec2InstanceMetadata EcsContainer Environment' -d 'instead of a file: Ec2InstanceMetadata, EcsContainer or Environment'
-complete -c rolekeeper -n '__rolekeeper_is refresh print exec whoami' -l profile-name -x -d 'instead of a file: the profile\'s name'
-complete -c rolekeeper -n '__rolekeeper_is refresh print exec whoami' -l external-id -x -d 'instead of a file: the external id'
-complete -c rolekeeper -n '__rolekeeper_is refresh print exec whoami' -l duration-seconds -x -d 'instead of a file: the session\'s duration'
-complete -c rolekeeper -n '__rolekeeper_is refresh print exec whoami' -l role-session-name -x -d 'instead of a file: the session\'s name'
-complete -c rolekeeper -n '__rolekeeper_is refresh print exec whoami' -l region -x -d 'instead of a file: the region'
+complete -c rolekeeper -n '__rolekeeper_is run refresh print exec whoami' -l role-arn -x -d 'instead of a file: the role to assume'
+complete -c rolekeeper -n '__rolekeeper_is run refresh print exec whoami' -l credential-source -x -a 'Ec2InstanceMetadata EcsContainer Environment' -d 'instead of a file: Ec2InstanceMetadata, EcsContainer or Environment'
+complete -c rolekeeper -n '__rolekeeper_is run refresh print exec whoami' -l profile-name -x -d 'instead of a file: the profile\'s name'
+complete -c rolekeeper -n '__rolekeeper_is run refresh print exec whoami' -l external-id -x -d 'instead of a file: the external id'
+complete -c rolekeeper -n '__rolekeeper_is run refresh print exec whoami' -l duration-seconds -x -d 'instead of a file: the session\'s duration'
+complete -c rolekeeper -n '__rolekeeper_is run refresh print exec whoami' -l role-session-name -x -d 'instead of a file: the session\'s name'
+complete -c rolekeeper -n '__rolekeeper_is run refresh print exec whoami' -l region -x -d 'instead of a file: the region'
 
 complete -c rolekeeper -n '__rolekeeper_is refresh' -a '(__rolekeeper_profiles)' -d profile
 complete -c rolekeeper -n '__rolekeeper_is print; and __rolekeeper_has_no_operand' -a '(__rolekeeper_profiles)' -d profile
 complete -c rolekeeper -n '__rolekeeper_is exec; and __rolekeeper_has_no_operand' -a '(__rolekeeper_profiles)' -d profile
+complete -c rolekeeper -n '__rolekeeper_is status' -a '(__rolekeeper_profiles)' -d profile
 complete -c rolekeeper -n '__rolekeeper_is whoami; and __rolekeeper_has_no_operand' -a '(__rolekeeper_profiles)' -d profile
 
 # What follows the dashes of `exec` is a command of its own.

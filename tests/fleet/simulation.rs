@@ -116,7 +116,11 @@ impl Host<'_> {
                 return at;
             }
             let Some(wait) = ATTEMPTS.after(attempt, &self.jitter) else {
-                self.plan.record(ProfileIndex(0), Outcome::Failed(Disposition::Retry), &clocks(at));
+                self.plan.record(
+                    ProfileIndex(0),
+                    Outcome::Failed { pace: Disposition::Retry, expiration: None },
+                    &clocks(at),
+                );
                 return at;
             };
             at = later(at, wait);

@@ -86,7 +86,7 @@ world() { # NAME
     mount -t overlay overlay -o "lowerdir=$debian,upperdir=$stage/upper,workdir=$stage/work" "$root"
     ip netns add "$name"
     ip -n "$name" link set lo up
-    ip -n "$name" addr add 169.254.169.254/32 dev lo
+    for address in 169.254.169.254 ${more_addresses:-}; do ip -n "$name" addr add "$address/32" dev lo; done
     # The metadata service of the fake, where nothing is put before it.
     start_aws "${imds_address:-169.254.169.254:80}"
     printf '127.0.0.1 localhost sts.us-east-1.amazonaws.com\n' >"$root/etc/hosts"
@@ -94,7 +94,7 @@ world() { # NAME
 }
 
 start_aws() { # ADDRESS OF THE METADATA SERVICE
-    coproc AWS { exec ip netns exec "$name" "$fake_aws" --dir "$stage/aws" --imds "$1" --sts 127.0.0.1:443; }
+    coproc AWS { exec ip netns exec "$name" "$fake_aws" --dir "$stage/aws" --imds "$1" --sts 127.0.0.1:443 ${aws_options:-}; }
     local word
     # Subshells do not get the descriptors of a coprocess, but copies of them.
     exec {from_aws}<&"${AWS[0]}" {to_aws}>&"${AWS[1]}"

@@ -14,7 +14,7 @@ use std::time::Duration;
 use lexopt::{Arg, ValueExt as _};
 
 use crate::config::CommandLineProfile;
-use crate::hook::START;
+use crate::hook;
 use crate::output::render::Format;
 
 const DEFAULT_MIN_LIFE: Duration = Duration::from_secs(15 * 60);
@@ -83,8 +83,12 @@ pub enum Command {
     },
     /// Show the status.
     Status {
+        /// The profiles named; all where there are none.
+        profiles: Vec<String>,
         /// As JSON.
         json: bool,
+        /// Fail unless each of them has valid credentials.
+        ready: bool,
     },
     /// Ask STS.
     Whoami {
@@ -118,8 +122,7 @@ impl From<lexopt::Error> for UsageError {
 /// What is wrong with them.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Action, UsageError> {
     let mut arguments: Vec<OsString> = arguments.into_iter().collect();
-    if arguments.first().is_some_and(|word| word == START) {
-        arguments.remove(0);
+    if arguments.first().is_some_and(hook::is_second_half) {
         return Ok(Action::StartHook(arguments));
     }
     let trailing = arguments.iter().position(|argument| argument == "--").map(|at| {
@@ -204,7 +207,8 @@ impl Typed {
             | OptionName::Version
             | OptionName::Force
             | OptionName::Refreshing
-            | OptionName::Json => {}
+            | OptionName::Json
+            | OptionName::Ready => {}
         }
         Ok(())
     }
@@ -259,15 +263,19 @@ impl Typed {
                 profile: self.one_profile(name)?,
             },
             CommandName::Whoami => Command::Whoami { profile: self.one_profile(name)? },
-            CommandName::Run | CommandName::Status | CommandName::Exec => {
-                let json = self.has(OptionName::Json);
+            CommandName::Status => Command::Status {
+                json: self.has(OptionName::Json),
+                ready: self.has(OptionName::Ready),
+                profiles: self.operands,
+            },
+            CommandName::Run | CommandName::Exec => {
                 if let Some(operand) = self.operands.first() {
                     return Err(UsageError(format!(
                         "`{operand}` is one operand too many for `{}`",
                         word_of(name)
                     )));
                 }
-                if name == CommandName::Run { Command::Run } else { Command::Status { json } }
+                Command::Run
             }
         })
     }

@@ -72,9 +72,10 @@ pub const COMMANDS: &[CommandSpec] = &[
     CommandSpec {
         name: CommandName::Status,
         word: "status",
-        operands: "",
+        operands: "[PROFILE...]",
         summary: "show each profile: source, expiry, next refresh, last error",
-        details: "Reads what the last refresh left; contacts nothing.",
+        details: "Reads what the last refresh left, of all profiles or of those named; contacts nothing. With --ready it is a\n\
+                  health check: it fails with 69 unless each of them has credentials that are valid now.",
     },
     CommandSpec {
         name: CommandName::Whoami,
@@ -111,6 +112,8 @@ pub enum OptionName {
     Refreshing,
     /// `--json`
     Json,
+    /// `--ready`
+    Ready,
     /// `--role-arn`
     RoleArn,
     /// `--credential-source`
@@ -153,8 +156,13 @@ pub struct OptionSpec {
     pub help: &'static str,
 }
 
-const NETWORK: Scope =
-    Scope::With(&[CommandName::Refresh, CommandName::Print, CommandName::Exec, CommandName::Whoami]);
+const NETWORK: Scope = Scope::With(&[
+    CommandName::Run,
+    CommandName::Refresh,
+    CommandName::Print,
+    CommandName::Exec,
+    CommandName::Whoami,
+]);
 
 const fn option(name: OptionName, long: &'static str, scope: Scope, help: &'static str) -> OptionSpec {
     OptionSpec { name, long, short: None, value: None, scope, help }
@@ -206,6 +214,12 @@ pub const OPTIONS: &[OptionSpec] = &[
         "point COMMAND at the published config, for programs that outlive one session",
     ),
     option(OptionName::Json, "json", Scope::With(&[CommandName::Status]), "print JSON"),
+    option(
+        OptionName::Ready,
+        "ready",
+        Scope::With(&[CommandName::Status]),
+        "fail unless all these profiles have valid credentials",
+    ),
     valued(OptionName::Config, "config", "FILE", Scope::Everywhere, "the AWS config file to read"),
     valued(OptionName::OutputDir, "output-dir", "DIRECTORY", Scope::Everywhere, "where files are published"),
     OptionSpec {

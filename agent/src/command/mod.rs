@@ -64,7 +64,7 @@ pub fn run(invocation: &Invocation, process: &Process, host: &Host<'_>) -> Resul
                 exec::run(&context, profile, command, *min_life)
             }
         }
-        Command::Status { json } => status::run(&context, *json),
+        Command::Status { profiles, json, ready } => status::run(&context, profiles, *json, *ready),
         Command::Whoami { profile } => whoami::run(&context, profile.as_deref()),
     }
 }

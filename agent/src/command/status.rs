@@ -13,7 +13,12 @@ use crate::error::{Error, exit_code};
 use crate::output::directory::Directory;
 use crate::timestamp::{between, parse_rfc3339};
 
-pub(super) fn run(context: &Context<'_>, as_json: bool) -> Result<u8, Error> {
+pub(super) fn run(
+    context: &Context<'_>,
+    names: &[String],
+    as_json: bool,
+    must_be_ready: bool,
+) -> Result<u8, Error> {
     let setting = context.load_config().ok().and_then(|config| config.settings.output_dir);
     let mut status = context
         .places(setting.as_deref())
@@ -26,6 +31,7 @@ pub(super) fn run(context: &Context<'_>, as_json: bool) -> Result<u8, Error> {
         status.insert("clock_offset_seconds".to_owned(), offset.into());
     }
     judge(&mut status, context.host.true_time());
+    select(&mut status, names)?;
     let text = if as_json {
         format!("{status:#}\n")
     } else if std::io::stdout().is_terminal() {
@@ -34,7 +40,8 @@ pub(super) fn run(context: &Context<'_>, as_json: bool) -> Result<u8, Error> {
         for_pipes(&status)
     };
     answer(text.as_bytes())?;
-    Ok(exit_code::OK)
+    let unready = if must_be_ready { unready(&status) } else { None };
+    unready.map_or(Ok(exit_code::OK), Err)
 }
 
 fn read_status(place: &Path) -> Option<Value> {
@@ -61,6 +68,31 @@ fn judge(status: &mut Value, now: OffsetDateTime) {
             entry.insert("expires_in_seconds".to_owned(), left.map_or(Value::Null, Value::from));
         }
     }
+}
+
+/// Leaves the profiles of these names, or all where there are none.
+fn select(status: &mut Value, names: &[String]) -> Result<(), Error> {
+    let is_called =
+        |profile: &Value, name: &String| profile.get("profile").is_some_and(|known| known == name);
+    let unknown = |name: &&String| !profiles(status).iter().any(|profile| is_called(profile, name));
+    if let Some(name) = names.iter().find(unknown) {
+        return Err(lacking(name, "no refresh was asked for it"));
+    }
+    if let Some(profiles) = status.get_mut("profiles").and_then(Value::as_array_mut) {
+        profiles.retain(|profile| names.is_empty() || names.iter().any(|name| is_called(profile, name)));
+    }
+    Ok(())
+}
+
+/// What the first of the profiles that has no valid credentials lacks.
+fn unready(status: &Value) -> Option<Error> {
+    let mut rows = profiles(status).iter().map(Row::of);
+    rows.find(|row| row.state == "missing" || row.state == "expired")
+        .map(|row| lacking(&row.name, &row.state))
+}
+
+fn lacking(profile: &str, reason: &str) -> Error {
+    Error::NothingPublished { profile: profile.to_owned(), reason: reason.to_owned() }
 }
 
 /// One line for each profile: name, state, seconds left, next refresh, source and roles, last error; separated by

@@ -94,7 +94,7 @@ impl Problem {
                 "write `credential_source = Ec2InstanceMetadata`, or `source_profile = NAME` of a profile with credentials"
             }
             Self::TwoSources => "keep the one where the chain starts",
-            Self::BesideCertificate(_) => {
+            Self::BesideSource { .. } => {
                 "keep one source in a profile; a further role is a profile of its own, with `source_profile` naming this one"
             }
             Self::BesideIdentity(_) => {

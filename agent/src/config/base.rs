@@ -6,9 +6,9 @@ use std::path::Path;
 
 use super::container;
 use super::device;
-use super::document::Section;
+use super::document::{Document, Section};
 use super::error::ConfigError;
-use super::keys::Reach;
+use super::keys::{KEYS, Key, Reach};
 use super::limits::{checked_principal, checked_role};
 use super::model::{BaseSource, KeyHolder, ProcessSettings};
 use super::problem::Problem;
@@ -24,10 +24,11 @@ use crate::timestamp::parse_rfc3339;
 const ID: &str = "aws_access_key_id";
 const SECRET: &str = "aws_secret_access_key";
 const SESSION: &str = "aws_session_token";
-const WEB_IDENTITY: &str = "web_identity_token_file";
-const ASSERTION: &str = "rolekeeper_saml_assertion_file";
+pub(crate) const WEB_IDENTITY: &str = "web_identity_token_file";
+const SAML: &str = "rolekeeper_saml_";
+pub(crate) const ASSERTION: &str = "rolekeeper_saml_assertion_file";
 const PRINCIPAL: &str = "rolekeeper_saml_principal_arn";
-const PROCESS: &str = "credential_process";
+pub(crate) const PROCESS: &str = "credential_process";
 
 /// The keys that make static credentials.
 pub(crate) const STATIC_KEYS: [&str; 3] = [ID, SECRET, SESSION];
@@ -38,29 +39,55 @@ const SESSION_TOKEN: &str = "AWS_SESSION_TOKEN";
 const SECURITY_TOKEN: &str = "AWS_SECURITY_TOKEN";
 const EXPIRATION: &str = "AWS_CREDENTIAL_EXPIRATION";
 
-/// Keys of sources that may stand beside a `role_arn`, which then belongs to the source and makes no hop.
-const SOURCES_WITH_ROLE: [&str; 4] =
-    [WEB_IDENTITY, "rolekeeper_saml_", "rolekeeper_iot_", "rolekeeper_roles_anywhere_"];
-
-/// Whether `profile` is where a chain starts although it may have a `role_arn`.
+/// Whether `profile` is where a chain starts although it may have a `role_arn`, which then belongs to the source and
+/// makes no hop.
 pub(crate) fn starts_here(profile: &Section) -> bool {
-    profile.entries.keys().any(|name| SOURCES_WITH_ROLE.iter().any(|key| name.starts_with(key)))
+    stands_alone(profile) || profile.text(WEB_IDENTITY).is_some()
 }
 
-/// Where a chain starts in a profile that is no hop, in the order of the Rust SDK, after the agent's own keys.
-pub(crate) fn base_source(profile: &Section, environment: &Environment) -> Result<BaseSource, ConfigError> {
+/// Whether `profile` has a source of our own, beside which no other is allowed.
+pub(crate) fn stands_alone(profile: &Section) -> bool {
+    device::is_device(profile) || profile.entries.keys().any(|name| name.starts_with(SAML))
+}
+
+/// Refuses keys of other sources in a profile whose credentials come from `source`, with keys that begin with `own`. To
+/// AWS's tools our source does not exist: they would go another way, and nobody could tell which one was meant.
+pub(crate) fn refuse_others(profile: &Section, own: &str, source: &'static str) -> Result<(), ConfigError> {
+    let is_other = |name: &&String| {
+        let is_row = |key: &Key| match key.reach {
+            Reach::Base => key.name != "aws_account_id" && !key.name.starts_with(own),
+            Reach::Hop => {
+                key.name == "source_profile" || (own != SAML && (key.is_ours() || key.name == "role_arn"))
+            }
+            Reach::Selected | Reach::Agent => false,
+        };
+        KEYS.iter().any(|key| key.matches(name) && is_row(key))
+    };
+    profile
+        .entries
+        .keys()
+        .find(is_other)
+        .map_or(Ok(()), |name| Err(profile.error(name, Problem::BesideSource { key: name.clone(), source })))
+}
+
+/// Where a chain starts in a profile that is no hop: the agent's own keys, then a web identity, as in botocore, then the
+/// order of the Rust SDK.
+pub(crate) fn base_source(
+    document: &Document,
+    profile: &Section,
+    environment: &Environment,
+) -> Result<BaseSource, ConfigError> {
     if device::is_device(profile) {
-        return device::resolve(profile, environment);
+        return device::resolve(document, profile, environment);
     }
-    refuse_later(profile, |key| key.reach == Reach::Base && key.name.starts_with("rolekeeper_"))?;
-    if profile.text(ASSERTION).is_some() || profile.text(PRINCIPAL).is_some() {
+    if stands_alone(profile) {
         return saml(profile, environment);
-    }
-    if let Some(setting) = Setting::of_profile(profile, "credential_source") {
-        return credential_source(profile, &setting, environment);
     }
     if let Some(setting) = Setting::of_profile(profile, WEB_IDENTITY) {
         return web_identity(profile, &setting, environment);
+    }
+    if let Some(setting) = Setting::of_profile(profile, "credential_source") {
+        return credential_source(profile, &setting, environment);
     }
     refuse_later(profile, |key| key.reach == Reach::Base)?;
     if let Some(process) = process(profile, environment)? {
@@ -128,6 +155,7 @@ fn web_identity(
 }
 
 fn saml(profile: &Section, environment: &Environment) -> Result<BaseSource, ConfigError> {
+    refuse_others(profile, SAML, "a SAML response")?;
     let find = |key, other| {
         Setting::of_profile(profile, key)
             .ok_or_else(|| profile.error(other, Problem::HalfOfKeys { missing: key }))

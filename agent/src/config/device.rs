@@ -3,8 +3,9 @@
 
 use std::net::IpAddr;
 
-use super::document::Section;
-use super::endpoint::{checked_url, is_region};
+use super::base::refuse_others;
+use super::document::{Document, Section};
+use super::endpoint::{Choice, Service, choose, is_region};
 use super::error::ConfigError;
 use super::limits::{checked_arn, is_text, partition_of};
 use super::model::{BaseSource, IotSettings, RolesAnywhereSettings, X509Files};
@@ -12,22 +13,17 @@ use super::partition::Partition;
 use super::problem::Problem;
 use super::settings::absolute;
 use super::url::Url;
-use super::values::{Setting, flag};
+use super::values::Setting;
 use crate::environment::Environment;
 
 const IOT: &str = "rolekeeper_iot_";
 const ROLES_ANYWHERE: &str = "rolekeeper_roles_anywhere_";
 
-/// What would make a profile with a certificate the start of two chains, or of none.
-const OTHERS: [&str; 7] = [
-    "role_arn",
-    "source_profile",
-    "credential_source",
-    "web_identity_token_file",
-    "credential_process",
-    "aws_access_key_id",
-    "rolekeeper_saml_assertion_file",
-];
+const ROLES_ANYWHERE_SERVICE: Service = Service {
+    key: Some("rolekeeper_roles_anywhere_endpoint"),
+    variable: "AWS_ENDPOINT_URL_ROLESANYWHERE",
+    name: "rolesanywhere",
+};
 
 /// Whether `profile` starts with a certificate.
 pub(crate) fn is_device(profile: &Section) -> bool {
@@ -39,18 +35,18 @@ pub(crate) fn is_device(profile: &Section) -> bool {
 /// # Errors
 ///
 /// A key that is missing or not allowed, and keys of another source beside these.
-pub(crate) fn resolve(profile: &Section, environment: &Environment) -> Result<BaseSource, ConfigError> {
-    let is_iot = |name: &String| name.starts_with(IOT);
-    let other = |name: &String| OTHERS.contains(&name.as_str()) || name.starts_with(ROLES_ANYWHERE);
-    let has_iot = profile.entries.keys().any(is_iot);
-    let foreign = |name: &&String| if has_iot { other(name) } else { OTHERS.contains(&name.as_str()) };
-    if let Some(name) = profile.entries.keys().find(foreign) {
-        return Err(profile.error(name, Problem::BesideCertificate(name.clone())));
-    }
-    if has_iot {
+pub(crate) fn resolve(
+    document: &Document,
+    profile: &Section,
+    environment: &Environment,
+) -> Result<BaseSource, ConfigError> {
+    let is_iot = profile.entries.keys().any(|name| name.starts_with(IOT));
+    refuse_others(profile, if is_iot { IOT } else { ROLES_ANYWHERE }, "a certificate")?;
+    if is_iot {
         iot(profile, environment).map(|settings| BaseSource::Iot(Box::new(settings)))
     } else {
-        roles_anywhere(profile, environment).map(|settings| BaseSource::RolesAnywhere(Box::new(settings)))
+        roles_anywhere(document, profile, environment)
+            .map(|settings| BaseSource::RolesAnywhere(Box::new(settings)))
     }
 }
 
@@ -102,6 +98,7 @@ fn iot_endpoint(setting: &Setting<'_>) -> Result<String, ConfigError> {
 }
 
 fn roles_anywhere(
+    document: &Document,
     profile: &Section,
     environment: &Environment,
 ) -> Result<RolesAnywhereSettings, ConfigError> {
@@ -140,7 +137,11 @@ fn roles_anywhere(
     });
     let file = |key| required(profile, key).and_then(|setting| absolute(&setting, environment));
     Ok(RolesAnywhereSettings {
-        endpoint: roles_anywhere_endpoint(profile, environment, partition, region)?,
+        endpoint: roles_anywhere_endpoint(
+            choose(document, profile, environment, &ROLES_ANYWHERE_SERVICE)?,
+            partition,
+            region,
+        ),
         region: region.to_owned(),
         files: X509Files {
             certificate: file("rolekeeper_roles_anywhere_certificate_file")?,
@@ -184,25 +185,10 @@ fn place<'a>(
 }
 
 /// The custom endpoint, or that of the rule set which the SDKs share.
-fn roles_anywhere_endpoint(
-    profile: &Section,
-    environment: &Environment,
-    partition: &Partition,
-    region: &str,
-) -> Result<String, ConfigError> {
-    let fips = flag(profile, environment, "AWS_USE_FIPS_ENDPOINT", "use_fips_endpoint")?;
-    let dual_stack = flag(profile, environment, "AWS_USE_DUALSTACK_ENDPOINT", "use_dualstack_endpoint")?;
-    let custom = Setting::of_profile(profile, "rolekeeper_roles_anywhere_endpoint")
-        .or_else(|| Setting::of_environment(profile, environment, "AWS_ENDPOINT_URL_ROLESANYWHERE"));
-    if let Some(setting) = custom {
-        let excluded = [(fips, "use_fips_endpoint"), (dual_stack, "use_dualstack_endpoint")];
-        if let Some((_, option)) = excluded.into_iter().find(|(on, _)| *on) {
-            return Err(ConfigError::new(setting.place, Problem::CustomEndpointWith(option)));
-        }
-        return checked_url(&setting);
-    }
-    let suffix = if dual_stack { partition.dual_stack_suffix } else { partition.dns_suffix };
-    Ok(format!("https://rolesanywhere{}.{region}.{suffix}", if fips { "-fips" } else { "" }))
+fn roles_anywhere_endpoint(choice: Choice, partition: &Partition, region: &str) -> String {
+    let suffix = if choice.dual_stack { partition.dual_stack_suffix } else { partition.dns_suffix };
+    let fips = if choice.fips { "-fips" } else { "" };
+    choice.custom.unwrap_or_else(|| format!("https://rolesanywhere{fips}.{region}.{suffix}"))
 }
 
 fn required<'p>(profile: &'p Section, key: &'static str) -> Result<Setting<'p>, ConfigError> {

@@ -134,24 +134,60 @@ pub(crate) fn is_region(region: &str) -> bool {
 ///
 /// # Errors
 ///
-/// Values that their keys do not allow, a `services` section that does not exist, and a custom endpoint together
-/// with FIPS or dual stack.
+/// As for [`choose`], and `sts_regional_endpoints` with another word than its two.
 pub(crate) fn resolve_rule(
     document: &Document,
     profile: &Section,
     environment: &Environment,
 ) -> Result<StsEndpointRule, ConfigError> {
+    let Choice { custom, fips, dual_stack } = choose(document, profile, environment, &STS)?;
+    Ok(StsEndpointRule { custom, fips, dual_stack, legacy: legacy(profile, environment)? })
+}
+
+/// How the settings of one service's endpoint are called.
+#[derive(Debug)]
+pub(crate) struct Service {
+    /// A key of our own, which nothing switches off.
+    pub(crate) key: Option<&'static str>,
+    /// The variable that is for this service alone.
+    pub(crate) variable: &'static str,
+    /// Its name in a `services` section.
+    pub(crate) name: &'static str,
+}
+
+const STS: Service = Service { key: None, variable: "AWS_ENDPOINT_URL_STS", name: "sts" };
+
+/// Which of a service's endpoints is wanted.
+#[derive(Debug)]
+pub(crate) struct Choice {
+    /// Scheme, host and port, without a slash at the end.
+    pub(crate) custom: Option<String>,
+    pub(crate) fips: bool,
+    pub(crate) dual_stack: bool,
+}
+
+/// What `profile` and the environment say about the endpoint of `service`, in the SDKs' order.
+///
+/// # Errors
+///
+/// Values that their keys do not allow, a `services` section that does not exist, and a custom endpoint together
+/// with FIPS or dual stack.
+pub(crate) fn choose(
+    document: &Document,
+    profile: &Section,
+    environment: &Environment,
+    service: &Service,
+) -> Result<Choice, ConfigError> {
     let fips = flag(profile, environment, "AWS_USE_FIPS_ENDPOINT", "use_fips_endpoint")?;
     let dual_stack = flag(profile, environment, "AWS_USE_DUALSTACK_ENDPOINT", "use_dualstack_endpoint")?;
-    let custom = custom(document, profile, environment)?;
-    let legacy = legacy(profile, environment)?;
-    if let Some((_, place)) = &custom {
+    let custom = custom(document, profile, environment, service)?;
+    if let Some(setting) = &custom {
         let excluded = [(fips, "use_fips_endpoint"), (dual_stack, "use_dualstack_endpoint")];
         if let Some((_, option)) = excluded.into_iter().find(|(on, _)| *on) {
-            return Err(ConfigError::new(place.clone(), Problem::CustomEndpointWith(option)));
+            return Err(ConfigError::new(setting.place.clone(), Problem::CustomEndpointWith(option)));
         }
     }
-    Ok(StsEndpointRule { custom: custom.map(|(url, _)| url), fips, dual_stack, legacy })
+    Ok(Choice { custom: custom.as_ref().map(checked_url).transpose()?, fips, dual_stack })
 }
 
 fn legacy(profile: &Section, environment: &Environment) -> Result<bool, ConfigError> {
@@ -168,11 +204,12 @@ fn legacy(profile: &Section, environment: &Environment) -> Result<bool, ConfigEr
 }
 
 /// The custom endpoint in force, and where it is written.
-fn custom(
-    document: &Document,
-    profile: &Section,
-    environment: &Environment,
-) -> Result<Option<(String, Location)>, ConfigError> {
+fn custom<'a>(
+    document: &'a Document,
+    profile: &'a Section,
+    environment: &'a Environment,
+    service: &Service,
+) -> Result<Option<Setting<'a>>, ConfigError> {
     let services = match profile.text("services") {
         None => None,
         Some(name) => Some(
@@ -183,25 +220,27 @@ fn custom(
                 .ok_or_else(|| profile.error("services", Problem::UnknownServices(name.to_owned())))?,
         ),
     };
-    if flag(profile, environment, "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "ignore_configured_endpoint_urls")? {
-        return Ok(None);
+    let ours = service.key.and_then(|key| Setting::of_profile(profile, key));
+    let ignored =
+        flag(profile, environment, "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "ignore_configured_endpoint_urls")?;
+    if ignored || ours.is_some() {
+        return Ok(ours);
     }
     let from_environment = |name| Setting::of_environment(profile, environment, name);
     let from_services = || {
-        let sts = services?.entries.get("sts")?;
-        let url = sts.nested.iter().rev().find(|nested| nested.key == "endpoint_url")?;
+        let table = services?.entries.get(service.name)?;
+        let url = table.nested.iter().rev().find(|nested| nested.key == "endpoint_url")?;
         let place =
-            Location { file: sts.file.clone(), line: Some(url.line), profile: Some(profile.name.clone()) };
+            Location { file: table.file.clone(), line: Some(url.line), profile: Some(profile.name.clone()) };
         Some(Setting { key: "endpoint_url", value: &url.value, place })
     };
-    let setting = from_environment("AWS_ENDPOINT_URL_STS")
+    Ok(from_environment(service.variable)
         .or_else(|| from_environment("AWS_ENDPOINT_URL"))
         .or_else(from_services)
-        .or_else(|| Setting::of_profile(profile, "endpoint_url"));
-    setting.map(|setting| Ok((checked_url(&setting)?, setting.place))).transpose()
+        .or_else(|| Setting::of_profile(profile, "endpoint_url")))
 }
 
-pub(crate) fn checked_url(setting: &Setting<'_>) -> Result<String, ConfigError> {
+fn checked_url(setting: &Setting<'_>) -> Result<String, ConfigError> {
     const WRITE: &str = "write `https://HOST` or `https://HOST:PORT`";
     let url = Url::parse(setting.value).ok_or_else(|| setting.error("not an https URL of a host", WRITE))?;
     if !url.path.is_empty() && url.path != "/" {

@@ -14,6 +14,7 @@ mod document;
 pub mod endpoint;
 pub mod error;
 mod imds;
+mod ineffective;
 mod ini;
 mod kept;
 pub(crate) mod keys;
@@ -279,6 +280,7 @@ impl Config {
             assemble::warn_of_slips(section, &mut warnings);
             if let Ok(profile) = &outcome {
                 assemble::warn(&self.document, profile, &mut warnings);
+                ineffective::warn(&self.document, profile, &mut warnings);
             }
             managed.push(ManagedProfile { name: section.name.clone(), outcome });
         }

@@ -140,8 +140,13 @@ pub enum Problem {
     BesideIdentity(String),
     /// A key of a source that needs it is not there.
     MissingKey(&'static str),
-    /// A key of another source, or of a role, in a profile that starts with a certificate.
-    BesideCertificate(String),
+    /// A key of another source, or of a role of its own, in a profile with one of our sources.
+    BesideSource {
+        /// The key.
+        key: String,
+        /// What the credentials come from.
+        source: &'static str,
+    },
     /// `source_profile` in a profile that has no role to assume.
     SourceWithoutRole,
     /// A profile without credentials, at the start of a chain.
@@ -286,8 +291,8 @@ impl fmt::Display for Problem {
                 write!(f, "`{key}` cannot be asked for with an identity token or a SAML response")
             }
             Self::MissingKey(key) => write!(f, "`{key}` is missing"),
-            Self::BesideCertificate(key) => {
-                write!(f, "`{key}` stands in a profile whose credentials come from a certificate")
+            Self::BesideSource { key, source } => {
+                write!(f, "`{key}` stands in a profile whose credentials come from {source}")
             }
             Self::SourceWithoutRole => f.write_str("`source_profile` without `role_arn`"),
             Self::NoCredentials => f.write_str("the profile has no credentials and no source of any"),

@@ -1,8 +1,7 @@
 //! From the graph of profiles to one chain: a base source and the roles that are assumed from it. Knows which profile
 //! leads where and what stops it; nothing of regions, endpoints or files.
 
-use super::base::{base_source, credential_source, own_base, starts_here, static_keys};
-use super::device::is_device;
+use super::base::{base_source, credential_source, own_base, stands_alone, starts_here, static_keys};
 use super::document::{Document, Section};
 use super::error::ConfigError;
 use super::keys::{KEYS, Key, PREFIX, Reach, State};
@@ -37,15 +36,17 @@ pub(crate) fn resolve_chain(
     let mut profile = selected;
     let base = loop {
         refuse_lines(profile, visited.len() == 1)?;
-        refuse_options_without_role(profile)?;
+        if !stands_alone(profile) {
+            refuse_options_without_role(profile)?;
+        }
         if visited.len() > 1
-            && !is_device(profile)
+            && !stands_alone(profile)
             && let Some(keys) = static_keys(profile)?
         {
             break keys;
         }
         if profile.text("role_arn").is_none() || starts_here(profile) {
-            break base_source(profile, environment)?;
+            break base_source(document, profile, environment)?;
         }
         refuse_later(profile, |key| key.reach == Reach::Hop)?;
         let source = source(profile, environment)?;

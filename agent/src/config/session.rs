@@ -25,8 +25,8 @@ const TAGS: &str = "rolekeeper_tags";
 const TRANSITIVE_TAGS: &str = "rolekeeper_transitive_tags";
 const SOURCE_IDENTITY: &str = "rolekeeper_source_identity";
 
-/// What `AssumeRoleWithWebIdentity` and `AssumeRoleWithSAML` have no parameter for.
-const OF_SIGNED_CALLS: [&str; 4] = [TAGS, TRANSITIVE_TAGS, SOURCE_IDENTITY, "mfa_serial"];
+/// What we alone know, and `AssumeRoleWithWebIdentity` and `AssumeRoleWithSAML` have no parameter for.
+const OF_SIGNED_CALLS: [&str; 3] = [TAGS, TRANSITIVE_TAGS, SOURCE_IDENTITY];
 
 /// Of all session policies together, in characters: the text of the inline one and the ARNs of the others.
 const LONGEST_POLICIES: usize = 2048;

@@ -37,7 +37,7 @@ use crate::disposition::Disposition;
 use crate::environment::Environment;
 use crate::error::{Error, Told};
 use crate::output::OutputError;
-use crate::refresh::{Keeper, Standing};
+use crate::refresh::{Held, Keeper, Standing};
 use crate::schedule::{Carried, Known, Outcome as Verdict, Plan, ProfileIndex, Step};
 use crate::transport::ProxyRules;
 
@@ -212,13 +212,16 @@ impl Daemon {
         let mut plan = Plan::new(scene.ground.seed, &now);
         let mut verdicts = Verdicts::new(standings.len());
         let mut generations = Vec::with_capacity(standings.len());
-        for (index, (known, generation)) in standings.into_iter().enumerate() {
-            plan.add(known, &now);
+        for (index, (known, generation, held)) in standings.into_iter().enumerate() {
+            let place = plan.add(known, &now);
             generations.push(generation);
             if let Known::Published { due, .. } = known
                 && due.is_none_or(|due| now.wall.saturating_add(now.offset) < due)
             {
                 verdicts.fresh(index);
+            } else if let Some(Held { refusals, until, told }) = held {
+                plan.hold(place, refusals, until, &now);
+                verdicts.failing(index, &told.message, told.advice.as_deref());
             }
         }
         let (is_ready, hooks, serving) = (false, Hooks::default(), Serving::default());
@@ -320,7 +323,7 @@ impl Daemon {
             Ok(report) => (report, Error::Worker(io::ErrorKind::InvalidData.into())),
             Err(error) => (Vec::new(), error),
         };
-        let whole = Told { pace: Disposition::Local, ..Told::of(&whole) };
+        let whole = (Told { pace: Disposition::Local, ..Told::of(&whole) }, None);
         let now = self.scene.now();
         for index in profiles {
             // In the order of the configuration, other than the plan's.
@@ -328,9 +331,9 @@ impl Daemon {
             let became = found.ok().and_then(|place| report.get(place));
             let verdict = match became.map_or(Err(&whole), |(_, became)| became.as_ref()) {
                 Ok(standing) => self.published(*index, standing),
-                Err(told) => {
+                Err((told, expiration)) => {
                     self.verdicts.failing(index.0, &told.message, told.advice.as_deref());
-                    Verdict::Failed(told.pace)
+                    Verdict::Failed { pace: told.pace, expiration: *expiration }
                 }
             };
             self.plan.record(*index, verdict, &now);
@@ -407,14 +410,14 @@ impl Daemon {
         let old = self.scene.roster.members.iter().enumerate();
         let before: HashMap<&str, ProfileIndex> =
             old.map(|(index, old)| (old.name.as_str(), ProfileIndex(index))).collect();
-        let carry = |(member, (known, _)): (&Member, &(Known, u64))| Carried {
+        let carry = |(member, (known, ..)): (&Member, &(Known, u64, Option<Held>))| Carried {
             before: before.get(member.name.as_str()).copied(),
             known: *known,
         };
         let carried: Vec<Carried> = scene.roster.members.iter().zip(&standings).map(carry).collect();
         self.verdicts.carry(&carried);
         self.plan.reload(carried, &scene.now());
-        self.generations = standings.into_iter().map(|(_, generation)| generation).collect();
+        self.generations = standings.into_iter().map(|(_, generation, _)| generation).collect();
         self.scene = scene;
         self.look_at_serving();
         self.look_for_hooks();

@@ -66,7 +66,10 @@ impl Scene {
     pub(super) fn carry_out(&self, work: &Work) -> Done {
         let Ground { program, clock, seed, corrects_clock, proxies } = &self.ground;
         match &self.place {
-            Place::Apart(texts) => worker::ask(program, texts, work, self.anchor.as_ref()),
+            Place::Apart(texts) => {
+                let limit = work.limit(self.roster.members.len());
+                worker::ask(program, texts, work, limit, self.anchor.as_ref())
+            }
             Place::Within(loaded) => {
                 // Another seed for each, or retries would be spread the same way in all of them. The transport lives
                 // as long as the work: afterwards no connection is open.

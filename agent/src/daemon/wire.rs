@@ -14,20 +14,12 @@ use crate::disposition::Disposition;
 use crate::error::Told;
 use crate::output::directory::{Attributes, OnMountPoint};
 use crate::output::token_file::TokenCheck;
-use crate::refresh::{Served, Standing};
+use crate::refresh::{Held, Served, Standing};
 use crate::schedule::Known;
 
 /// No instant.
 const NEVER: i64 = i64::MIN;
 const NONE: u64 = u64::MAX;
-
-const DISPOSITIONS: [Disposition; 5] = [
-    Disposition::Retry,
-    Disposition::Refused,
-    Disposition::Misconfigured,
-    Disposition::Local,
-    Disposition::Broken,
-];
 
 /// From the daemon, whose process id this is.
 pub(super) fn question(daemon: u32, work: &Work, anchor: Option<&Anchor>) -> Vec<u8> {
@@ -94,7 +86,7 @@ pub(super) fn answer(reply: &Reply, anchor: Option<&Anchor>) -> Vec<u8> {
         Reply::Standings(standings) => {
             writer.number(1);
             writer.length(standings.len());
-            for (known, generation) in standings {
+            for (known, generation, held) in standings {
                 let (issued, due) = match known {
                     Known::Nothing => (None, None),
                     Known::Published { issued, due } => (Some(*issued), *due),
@@ -102,6 +94,11 @@ pub(super) fn answer(reply: &Reply, anchor: Option<&Anchor>) -> Vec<u8> {
                 writer.instant(issued);
                 writer.instant(due);
                 writer.number(*generation);
+                writer.instant(held.as_ref().map(|held| held.until));
+                if let Some(held) = held {
+                    writer.number(held.refusals);
+                    writer.told(&held.told);
+                }
             }
         }
         Reply::Report(report) => {
@@ -116,9 +113,10 @@ pub(super) fn answer(reply: &Reply, anchor: Option<&Anchor>) -> Vec<u8> {
                         writer.instant(standing.expiration);
                         writer.number(standing.is_extended.into());
                     }
-                    Err(told) => {
+                    Err((told, expiration)) => {
                         writer.number(NONE);
                         writer.told(told);
+                        writer.instant(*expiration);
                     }
                 }
             }
@@ -153,7 +151,12 @@ pub(super) fn read_answer(bytes: &[u8]) -> Option<(Reply, Option<Anchor>)> {
         1 => Reply::Standings(reader.list(|reader| {
             let (issued, due) = (reader.instant()?, reader.instant()?);
             let known = issued.map_or(Known::Nothing, |issued| Known::Published { issued, due });
-            Some((known, reader.number()?))
+            let (generation, until) = (reader.number()?, reader.instant()?);
+            let held = match until {
+                Some(until) => Some(Held { until, refusals: reader.number()?, told: reader.told()? }),
+                None => None,
+            };
+            Some((known, generation, held))
         })?),
         2 => Reply::Report(reader.list(|reader| Some((reader.length()?, reader.became()?)))?),
         3 => Reply::Hooks(Some(reader.number()?).filter(|wait| *wait != NONE).map(Duration::from_secs)),
@@ -202,7 +205,7 @@ impl Writer {
     fn told(&mut self, told: &Told) {
         self.bytes(told.message.as_bytes());
         self.bytes(told.advice.as_deref().unwrap_or_default().as_bytes());
-        let place = DISPOSITIONS.iter().position(|disposition| *disposition == told.pace);
+        let place = Disposition::ALL.iter().position(|disposition| *disposition == told.pace);
         self.length(place.unwrap_or_default());
         self.number(told.exit_code.into());
     }
@@ -259,10 +262,10 @@ impl<'a> Reader<'a> {
         OffsetDateTime::from_unix_timestamp(seconds).ok().map(Some)
     }
 
-    fn became(&mut self) -> Option<Result<Standing, Told>> {
+    fn became(&mut self) -> Option<Result<Standing, (Told, Option<OffsetDateTime>)>> {
         let generation = self.number()?;
         if generation == NONE {
-            return self.told().map(Err);
+            return Some(Err((self.told()?, self.instant()?)));
         }
         let (due, expiration) = (self.instant()?, self.instant()?);
         Some(Ok(Standing { generation, due, expiration, is_extended: self.number()? == 1 }))
@@ -295,7 +298,7 @@ impl<'a> Reader<'a> {
         Some(Told {
             message: self.text()?,
             advice: Some(self.text()?).filter(|advice| !advice.is_empty()),
-            pace: *DISPOSITIONS.get(self.length()?)?,
+            pace: *Disposition::ALL.get(self.length()?)?,
             exit_code: self.number()?.try_into().ok()?,
         })
     }
@@ -354,12 +357,19 @@ mod tests {
         }
         let published = Known::Published { issued: NOON, due: Some(datetime!(1970-01-01 00:00 UTC)) };
         let lasting = Known::Published { issued: NOON, due: None };
-        let standings = vec![(Known::Nothing, 0), (published, 7), (lasting, u64::MAX - 1)];
+        let held = Held { refusals: 3, until: NOON, told: told(None, Disposition::Refused) };
+        let standings = vec![
+            (Known::Nothing, 0, None),
+            (Known::Nothing, 0, Some(held.clone())),
+            (published, 7, Some(held)),
+            (lasting, u64::MAX - 1, None),
+        ];
         assert_travels(&Reply::Standings(standings), Some(&anchor()));
         let standing = |is_extended, due| Standing { generation: 3, due, expiration: due, is_extended };
-        let failures = DISPOSITIONS.map(|pace| (9, Err(told(Some("mend it"), pace))));
+        let failures = Disposition::ALL.map(|pace| (9, Err((told(Some("mend it"), pace), None))));
         let mut report = vec![(0, Ok(standing(true, None))), (4, Ok(standing(false, Some(NOON))))];
         report.extend(failures);
+        report.push((9, Err((told(None, Disposition::Retry), Some(NOON)))));
         assert_travels(&Reply::Report(report), Some(&Anchor { boot_id: "b".to_owned(), ..anchor() }));
         for wait in [None, Some(Duration::ZERO), Some(Duration::from_secs(300))] {
             assert_travels(&Reply::Hooks(wait), None);

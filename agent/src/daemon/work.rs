@@ -7,13 +7,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use log::warn;
+use time::OffsetDateTime;
 
 use super::serving::Tokens;
 use crate::config::{Config, Texts};
 use crate::error::{Error, Told};
 use crate::host::Host;
 use crate::refresh::{
-    Facts, FailedHook, Keeper, Outcome, Reuse, Selected, Served, Standing, directory_mode, run_hooks,
+    Facts, FailedHook, Held, Keeper, Outcome, Reuse, Selected, Served, Standing, directory_mode, run_hooks,
 };
 use crate::schedule::Known;
 
@@ -75,11 +76,11 @@ pub(super) enum Work {
     Tokens(Tokens),
 }
 
-/// What is published for each profile, and of which generation.
-pub(super) type Standings = Vec<(Known, u64)>;
+/// What is published for each profile, of which generation, and why it is not asked for at present.
+pub(super) type Standings = Vec<(Known, u64, Option<Held>)>;
 
-/// What became of each profile of a batch.
-pub(super) type Report = Vec<(usize, Result<Standing, Told>)>;
+/// What became of each profile of a batch; of one that failed, also when what is published expires.
+pub(super) type Report = Vec<(usize, Result<Standing, (Told, Option<OffsetDateTime>)>)>;
 
 /// What came of it.
 #[derive(Debug)]
@@ -95,7 +96,25 @@ pub(super) enum Reply {
     Failed(Told),
 }
 
+/// Longer than reading, looking and waiting for a lock can take where nothing is broken.
+const LONGEST_WORK: Duration = Duration::from_secs(15 * 60);
+/// Longer than the whole chain of one profile can.
+const LONGEST_CHAIN: Duration = Duration::from_secs(5 * 60);
+/// Longer than the rounds of one hook with the longest timeout.
+const LONGEST_HOOK: Duration = Duration::from_secs(4 * 3600);
+
 impl Work {
+    /// How long it may take in a process of its own, for a configuration with so many profiles: one that was stopped, or
+    /// that hangs in a disk, must not keep the daemon from working for ever.
+    pub(super) fn limit(&self, profiles: usize) -> Duration {
+        let times = |time: Duration, count: usize| time.saturating_mul(count.try_into().unwrap_or(u32::MAX));
+        LONGEST_WORK.saturating_add(match self {
+            Self::Load | Self::Look | Self::Tokens(_) => Duration::ZERO,
+            Self::Refresh(profiles) => times(LONGEST_CHAIN, profiles.len()),
+            Self::Hooks => times(LONGEST_HOOK, profiles),
+        })
+    }
+
     /// A name for its thread.
     pub(super) fn name(&self) -> &'static str {
         match self {
@@ -164,7 +183,10 @@ fn refresh(host: &Host<'_>, loaded: &Loaded, profiles: &[(usize, u64)]) -> Resul
         let (index, _) = places.find(|(_, managed)| managed.name == name)?;
         Some(match outcome {
             Outcome::Kept(standing) | Outcome::Refreshed(standing) => (index, Ok(standing)),
-            Outcome::Failed { error, .. } => (index, Err(Told::of(&error))),
+            Outcome::Failed { error, remaining, .. } => {
+                let expiration = remaining.map(|life| host.true_time().saturating_add(life));
+                (index, Err((Told::of(&error), expiration)))
+            }
         })
     });
     Ok(report.collect())
@@ -176,11 +198,13 @@ fn look_around(host: &Host<'_>, loaded: &Loaded) -> Result<Standings, Error> {
     if let Err(cause) = keeper.tidy() {
         warn!("{}", Error::Output(cause).with_causes());
     }
-    let standing = |profile| keeper.known(profile);
     let standings = loaded.config.profiles().iter().map(|managed| {
-        match managed.outcome.as_ref().ok().and_then(standing) {
-            None => (Known::Nothing, 0),
-            Some((issued, standing)) => (Known::Published { issued, due: standing.due }, standing.generation),
+        let Ok(profile) = &managed.outcome else { return (Known::Nothing, 0, None) };
+        match keeper.known(profile) {
+            (None, held) => (Known::Nothing, 0, held),
+            (Some((issued, standing)), held) => {
+                (Known::Published { issued, due: standing.due }, standing.generation, held)
+            }
         }
     });
     Ok(standings.collect())

@@ -12,7 +12,8 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Child, Command, ExitStatus};
+use std::time::Duration;
 
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::prctl;
@@ -39,33 +40,62 @@ pub(super) fn texts_file() -> io::Result<File> {
     Ok(memfd_create("configuration", MFdFlags::MFD_CLOEXEC)?.into())
 }
 
-/// Has `work` done, with what is known of the true time. `program` is the daemon's own path.
+/// Has `work` done within `limit`, with what is known of the true time. `program` is the daemon's own path.
 ///
 /// # Errors
 ///
-/// When no process can be started, or it ends without an answer.
-pub(super) fn ask(program: &Path, texts: &File, work: &Work, anchor: Option<&Anchor>) -> Done {
-    exchange(program, texts, &wire::question(std::process::id(), work, anchor)).map_err(Error::Worker)
+/// When no process can be started, or it ends without an answer or not in time.
+pub(super) fn ask(
+    program: &Path,
+    texts: &File,
+    work: &Work,
+    limit: Duration,
+    anchor: Option<&Anchor>,
+) -> Done {
+    let question = wire::question(std::process::id(), work, anchor);
+    exchange(program, texts, &question, limit).map_err(Error::Worker)
 }
 
-fn exchange(program: &Path, texts: &File, question: &[u8]) -> io::Result<(Reply, Option<Anchor>)> {
+fn exchange(
+    program: &Path,
+    texts: &File,
+    question: &[u8],
+    limit: Duration,
+) -> io::Result<(Reply, Option<Anchor>)> {
     let (mut ours, theirs) = UnixStream::pair()?;
-    let mut child = Command::new(OURSELVES)
+    ours.set_read_timeout(Some(limit))?;
+    let child = Command::new(OURSELVES)
         .arg0(program)
         .arg(WORKER)
         .args(std::env::args_os().skip(1))
         .stdin(OwnedFd::from(theirs))
         .stdout(texts.try_clone()?)
         .spawn()?;
-    let mut answer = Vec::new();
-    let exchanged = ours
-        .write_all(question)
-        .and_then(|()| ours.shutdown(Shutdown::Write))
-        .and_then(|()| ours.read_to_end(&mut answer));
-    let status = child.wait()?;
-    exchanged?;
+    let asked = ours.write_all(question).and_then(|()| ours.shutdown(Shutdown::Write));
+    let (answer, status) = conclude(child, asked.and_then(|()| hear(ours)))?;
     wire::read_answer(&answer)
         .ok_or_else(|| io::Error::other(format!("the process that was to do it gave no answer: {status}")))
+}
+
+/// What is said until the other side has ended, in one piece at its end.
+fn hear(mut link: UnixStream) -> io::Result<Vec<u8>> {
+    let mut heard = Vec::new();
+    match link.read_to_end(&mut heard) {
+        Ok(_) => Ok(heard),
+        Err(cause) if cause.kind() == io::ErrorKind::WouldBlock => {
+            Err(io::Error::other("the process that was to do it did not end in time"))
+        }
+        Err(cause) => Err(cause),
+    }
+}
+
+/// Waits for the end of `child`, which is near where it has been `heard`, and otherwise brought about.
+fn conclude(mut child: Child, heard: io::Result<Vec<u8>>) -> io::Result<(Vec<u8>, ExitStatus)> {
+    if heard.is_err() {
+        child.kill()?;
+    }
+    let status = child.wait()?;
+    Ok((heard?, status))
 }
 
 /// The worker's whole life.
@@ -101,4 +131,20 @@ fn serve(load: &Load<'_>, host: &Host<'_>) -> io::Result<()> {
         Err(error) => Reply::Failed(Told::of(&error)),
     };
     link.write_all(&wire::answer(&reply, host.anchor().as_ref()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_that_says_nothing_is_not_waited_for_beyond_the_limit() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        ours.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+        let child = Command::new("sleep").arg("600").stdin(OwnedFd::from(theirs)).spawn().unwrap();
+        let process = format!("/proc/{}", child.id());
+        let failure = conclude(child, hear(ours)).unwrap_err();
+        assert!(failure.to_string().contains("did not end in time"), "{failure}");
+        assert!(!Path::new(&process).exists(), "it is ended and collected");
+    }
 }

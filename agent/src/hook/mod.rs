@@ -1,8 +1,10 @@
 //! A hook: a command of the operator's, run to completion in a process group of its own, with a deadline and with its
 //! output kept in bounds. Which hook is due, and what its failure means, is nothing it knows.
 
+mod guard;
 mod output;
 
+pub use guard::{is_second_half, second_half};
 pub use output::{Secrets, lines};
 
 use std::error::Error;
@@ -13,24 +15,22 @@ use std::os::fd::AsFd as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{self, Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::Duration;
 
 use log::debug;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{SigSet, Signal, killpg};
+use nix::sys::signal::{Signal, killpg};
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::{Pid, geteuid};
 use zeroize::Zeroizing;
 
+use self::guard::{GUARD, START};
 use crate::clock::Clock;
 use crate::config::trust::{self, TrustError, Untrusted};
 use crate::environment::Environment;
-
-/// The first argument that makes the program start a hook instead of reading a command line.
-pub const START: &str = "start-hook";
 
 /// This very program, also after a package manager has replaced its file.
 const OURSELVES: &str = "/proc/self/exe";
@@ -44,7 +44,7 @@ const GRACE: Duration = Duration::from_secs(2);
 
 /// What a hook inherits of our environment: what programs need, and where AWS is, so that commands of ours that it
 /// calls see the configuration that the agent sees. No keys, and no proxy, whose address may hold a password.
-const INHERITED: [&str; 24] = [
+const INHERITED: [&str; 25] = [
     "PATH",
     "HOME",
     "USER",
@@ -61,6 +61,7 @@ const INHERITED: [&str; 24] = [
     "AWS_CA_BUNDLE",
     "AWS_ENDPOINT_URL",
     "AWS_ENDPOINT_URL_STS",
+    "AWS_ENDPOINT_URL_ROLESANYWHERE",
     "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS",
     "AWS_USE_FIPS_ENDPOINT",
     "AWS_USE_DUALSTACK_ENDPOINT",
@@ -91,8 +92,8 @@ pub struct Hook<'a> {
 pub enum Purpose {
     /// What it does: both its streams are kept as far as there is room, and its environment is all that it gets.
     Effect,
-    /// What it prints: only standard output is kept, a command that prints too much is ended, and it gets our
-    /// environment, as an SDK would give it.
+    /// What it prints: only standard output is kept, a command that prints too much is ended, it gets our
+    /// environment, as an SDK would give it, and with us its whole process group ends.
     Answer,
 }
 
@@ -132,24 +133,6 @@ pub fn inherited(environment: &Environment) -> Vec<(OsString, OsString)> {
         inherited.push(("PATH".into(), DEFAULT_PATH.into()));
     }
     inherited
-}
-
-/// Becomes the command `words`, with no signal blocked: the second half of starting a hook, in the new process.
-///
-/// The daemon has its signals blocked, in every thread, and a new process inherits that; a hook that cannot be asked
-/// to end is none. Unblocking them in the daemon, be it for the moment of starting, would let a signal end it.
-///
-/// # Errors
-///
-/// Only returns where the command cannot be started; the error carries its name.
-#[must_use]
-pub fn become_command(words: &[OsString]) -> (String, io::Error) {
-    let Some((program, arguments)) = words.split_first() else {
-        return (String::new(), io::ErrorKind::InvalidInput.into());
-    };
-    let unblocked = SigSet::empty().thread_set_mask().map_err(io::Error::from);
-    let cause = unblocked.err().unwrap_or_else(|| Command::new(program).args(arguments).exec());
-    (program.to_string_lossy().into_owned(), cause)
 }
 
 impl Hook<'_> {
@@ -195,11 +178,10 @@ impl Hook<'_> {
         // The command goes out of scope here, and with it our ends for writing.
         let mut command = Command::new(OURSELVES);
         match self.purpose {
-            Purpose::Effect => command.env_clear().stderr(writer.try_clone()?),
-            Purpose::Answer => command.stderr(Stdio::null()),
+            Purpose::Effect => command.env_clear().stderr(writer.try_clone()?).arg(START),
+            Purpose::Answer => command.stderr(Stdio::null()).arg(GUARD).arg(process::id().to_string()),
         };
         let child = command
-            .arg(START)
             .args(self.words.iter().map(OsStr::new))
             .envs(environment)
             .current_dir("/")

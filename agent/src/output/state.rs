@@ -53,8 +53,12 @@ pub struct Failure {
     pub advice: Option<String>,
     /// The kind of error.
     pub disposition: String,
-    /// How often in a row.
+    /// How often in a row it was of this kind.
     pub count: u64,
+    /// The keyed fingerprint of the configuration that it failed with.
+    pub fingerprint: String,
+    /// Before it no process asks again of its own accord, where that would be a burden.
+    pub next_attempt: Option<OffsetDateTime>,
 }
 
 /// A hook that has not yet succeeded.
@@ -356,6 +360,8 @@ impl Failure {
             "advice": self.advice,
             "disposition": self.disposition,
             "count": self.count,
+            "fingerprint": self.fingerprint,
+            "next_attempt": self.next_attempt.map(seconds),
         })
     }
 
@@ -366,6 +372,8 @@ impl Failure {
             advice: text(object, "advice"),
             disposition: text(object, "disposition")?,
             count: object.get("count")?.as_u64()?,
+            fingerprint: text(object, "fingerprint")?,
+            next_attempt: optional_time(object, "next_attempt")?,
         })
     }
 }

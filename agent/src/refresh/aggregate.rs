@@ -187,6 +187,7 @@ fn add_record(entry: &mut Map<String, Value>, record: &Record) {
                 "advice": failure.advice,
                 "disposition": failure.disposition,
                 "count": failure.count,
+                "next_attempt": failure.next_attempt.map_or(Value::Null, seconds),
             }),
         );
     }

@@ -15,7 +15,7 @@ use crate::output::state::{Record, State};
 use crate::timestamp::between;
 
 /// A clock that stands before the time of issue by more than this was wrong then or is wrong now.
-const TOLERANCE: Duration = Duration::minutes(5);
+pub(super) const TOLERANCE: Duration = Duration::minutes(5);
 
 /// What is published for a profile, as far as it matches the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,6 +2,7 @@
 //! cover several profiles are written last. The one module that knows configuration, chains, state and output.
 
 mod aggregate;
+mod failures;
 mod fetch;
 mod freshness;
 mod hooks;
@@ -32,13 +33,12 @@ use crate::output::directory::{Attributes, Directory, OnMountPoint};
 use crate::output::names::file_name;
 use crate::output::profile_files::{self, keyed_digest};
 use crate::output::render::{ConfigEntry, Material, shell_word};
-use crate::output::state::{Failure, PendingHook, Published, Record, State};
+use crate::output::state::{PendingHook, Published, Record, State};
 use crate::output::{OutputError, Step};
 use crate::schedule::{Fraction, Lifetime};
-use crate::source::imds::EXTENSION;
-use crate::timestamp::between;
 
 pub use self::aggregate::last_anchor;
+pub use self::failures::Held;
 use self::fetch::{Job, fetch_all};
 pub use self::freshness::{Freshness, peek};
 pub use self::hooks::{FailedHook, run_hooks};
@@ -203,15 +203,16 @@ impl<'a> Keeper<'a> {
             outcomes.push(reuse.get(entry.managed.name.as_str()).and_then(
                 |reuse| match &entry.managed.outcome {
                     Err(error) => Some(Err(Error::Config(error.clone()))),
-                    Ok(profile) => match self.kept(profile, &entry.record, *reuse) {
-                        Some(standing) => {
-                            Some(self.keep(profile, &mut entry.record).map(|()| Outcome::Kept(standing)))
-                        }
-                        None => {
+                    Ok(profile) => {
+                        let kept = self.kept(profile, &entry.record, *reuse);
+                        let kept = kept.map(|standing| {
+                            self.keep(profile, &mut entry.record).map(|()| Outcome::Kept(standing))
+                        });
+                        kept.or_else(|| self.held(profile, &entry.record, *reuse).map(Ok)).or_else(|| {
                             jobs.push(Job { index, profile, reduced: entry.record.reduced.clone() });
                             None
-                        }
-                    },
+                        })
+                    }
                 },
             ));
         }
@@ -231,12 +232,17 @@ impl<'a> Keeper<'a> {
         Ok(report)
     }
 
-    /// What is published for `profile` and matches it, with the time of its issue.
+    /// What is published for `profile` and matches it, with the time of its issue, and why it is not asked for at
+    /// present, where it is not.
     #[must_use]
-    pub fn known(&self, profile: &Profile) -> Option<(OffsetDateTime, Standing)> {
+    pub fn known(&self, profile: &Profile) -> (Option<(OffsetDateTime, Standing)>, Option<Held>) {
         let record = self.state.load(&profile.name);
+        (self.matching(profile, &record), self.hold(profile, &record))
+    }
+
+    fn matching(&self, profile: &Profile, record: &Record) -> Option<(OffsetDateTime, Standing)> {
         let wanted = fingerprint(self.state.key(), profile);
-        let freshness = freshness::of(&self.state, self.profiles.path(), profile, &record, &wanted);
+        let freshness = freshness::of(&self.state, self.profiles.path(), profile, record, &wanted);
         let is_whole = freshness != Freshness::None && !record.is_torn();
         let published = record.published.as_ref().filter(|_| is_whole)?;
         if self.lacks_copy(profile, published) {
@@ -356,34 +362,6 @@ impl<'a> Keeper<'a> {
             region: obtained.region.clone(),
             fallback_region: obtained.fallback_region.clone(),
         })
-    }
-
-    /// A failure changes no published file; it is remembered for `status`.
-    fn remember_failure(&self, entry: &mut Entry<'_>, error: Error) -> Result<Outcome, OutputError> {
-        let now = self.host.true_time();
-        let record = &mut entry.record;
-        let count = record.failure.as_ref().map_or(0, |last| last.count).saturating_add(1);
-        record.failure = Some(Failure {
-            at: now,
-            message: error.with_causes(),
-            advice: error.advice(),
-            disposition: error.disposition().as_str().to_owned(),
-            count,
-        });
-        record.config = self.config_path();
-        self.state.store(record)?;
-        let last = record.published.as_ref();
-        let expiration = if let Error::Merge { cause, .. } = &error {
-            shared::expiration(record, cause)
-        } else {
-            last.and_then(|last| last.expiration)
-        };
-        // The random part of an extension is there to spread a fleet, and is no life.
-        let longest = last.and_then(|last| last.real_expiration).map_or(time::Duration::MAX, |_| EXTENSION);
-        let remaining = expiration.map(|expiration| between(now, expiration).min(longest));
-        let margin = entry.managed.outcome.as_ref().map_or(Duration::ZERO, |profile| profile.refresh.margin);
-        let margin = time::Duration::try_from(margin).unwrap_or_default();
-        Ok(Outcome::Failed { error, remaining, margin })
     }
 
     fn profile_directory(&self, profile: &Profile) -> Result<Directory, OutputError> {

@@ -10,6 +10,7 @@ mod slot;
 #[cfg(test)]
 mod years;
 
+pub use backoff::hold;
 pub use due::{Fraction, Lifetime};
 pub use moment::Now;
 pub use plan::{Carried, Known, Outcome, Plan, ProfileIndex, Step};

@@ -57,6 +57,11 @@ impl Moment {
         }
     }
 
+    /// Milliseconds until the true time `end`; none where it has passed.
+    pub(super) fn until(&self, end: OffsetDateTime) -> u64 {
+        u64::try_from(unix_milliseconds(end).saturating_sub(self.true_time)).unwrap_or(0)
+    }
+
     /// What happened since `earlier`. Only the wall clock is judged: an offset that was learnt moves the true time
     /// too, but for the better.
     pub(super) fn since(&self, earlier: &Self) -> Passage {

@@ -67,7 +67,12 @@ pub enum Outcome {
     /// IMDS had only expired credentials, which are published with an extended expiration.
     Extended,
     /// Nothing was published.
-    Failed(Disposition),
+    Failed {
+        /// Why.
+        pace: Disposition,
+        /// When what is published expires.
+        expiration: Option<OffsetDateTime>,
+    },
 }
 
 /// A profile of a configuration that was loaded again.
@@ -121,6 +126,15 @@ impl Plan {
         index
     }
 
+    /// Learns at start that other processes met with `refusals` in a row, and that nobody asks again before `until`, in
+    /// true time. Where what is published is fresh it changes nothing.
+    pub fn hold(&mut self, profile: ProfileIndex, refusals: u64, until: OffsetDateTime, now: &Now) {
+        let at = self.observe(now);
+        let Some(slot) = self.slots.get_mut(profile.0).filter(|slot| slot.is_due(&at)) else { return };
+        let refusals = u8::try_from(refusals).unwrap_or(u8::MAX);
+        slot.hold(Pace::Slow, refusals, at.boot.saturating_add(at.until(until)));
+    }
+
     /// What to do at `now`.
     ///
     /// Profiles that are returned are under way until [`Plan::record`] is told their outcome.
@@ -145,9 +159,9 @@ impl Plan {
         let at = self.observe(now);
         let (jitter, phase) = (&self.jitter, self.phase);
         let Some(slot) = self.slots.get_mut(profile.0) else { return };
-        let retry = |slot: &mut Slot, pace: Pace| {
+        let retry = |slot: &mut Slot, pace: Pace, life: u64| {
             let failures = slot.count(pace);
-            slot.retry_at(pace.next_try(failures, at.boot, phase, jitter));
+            slot.retry_at(pace.next_try(failures, life, at.boot, phase, jitter));
         };
         match outcome {
             Outcome::Published { due: Some(due) }
@@ -155,7 +169,7 @@ impl Plan {
             {
                 // Credentials that are due as soon as they are there: a clock that nobody could correct, or a source
                 // that has run dry. Asking again at once would never end.
-                retry(slot, Pace::Fast);
+                retry(slot, Pace::Fast, 0);
             }
             Outcome::Published { due } => {
                 *slot = Slot::fresh(due.map(unix_milliseconds), &at);
@@ -169,8 +183,8 @@ impl Plan {
                 let wait = EXTENDED_SHORTEST.saturating_add(spread);
                 *slot = Slot::wanting(at.boot.saturating_add(wait));
             }
-            Outcome::Failed(disposition) => match Pace::after(disposition) {
-                Some(pace) => retry(slot, pace),
+            Outcome::Failed { pace, expiration } => match Pace::after(pace) {
+                Some(pace) => retry(slot, pace, expiration.map_or(0, |end| at.until(end))),
                 None => slot.park(),
             },
         }

@@ -79,6 +79,12 @@ impl Slot {
         self.standing = Standing::Failing;
     }
 
+    /// The profile has failed so often in another process, and is tried again at `due`.
+    pub(super) fn hold(&mut self, pace: Pace, failures: u8, due: u64) {
+        (self.pace, self.failures) = (Some(pace), failures);
+        self.retry_at(due);
+    }
+
     pub(super) fn park(&mut self) {
         self.move_to(NEVER);
         self.standing = Standing::Parked;

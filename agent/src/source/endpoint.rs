@@ -206,6 +206,13 @@ impl EndpointError {
         }
     }
 
+    /// The URL without its path, as a proxy knows it.
+    fn origin(&self) -> &str {
+        let host = self.url.split_once("://").map_or("", |(_, rest)| rest);
+        let path = host.split_once('/').map_or("", |(_, path)| path);
+        self.url.strip_suffix(path).unwrap_or(&self.url).trim_end_matches('/')
+    }
+
     /// One sentence for the operator.
     #[must_use]
     pub fn advice(&self) -> Option<String> {
@@ -220,7 +227,8 @@ impl EndpointError {
             Problem::Unreachable(TransportError::UnknownHost(_)) => {
                 "check the name of the endpoint, and the name servers of this host"
             }
-            Problem::Unsigned(_) | Problem::Unreachable(_) | Problem::BadReply(_) => return None,
+            Problem::Unreachable(cause) => return cause.proxy_advice(self.origin()),
+            Problem::Unsigned(_) | Problem::BadReply(_) => return None,
         };
         Some(fixed.to_owned())
     }

@@ -5,7 +5,7 @@ use std::fmt;
 
 use crate::config::endpoint::InvalidRegion;
 use crate::disposition::Disposition;
-use crate::transport::{ProxyProblem, TransportError};
+use crate::transport::TransportError;
 
 /// An error that STS itself reported.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -191,21 +191,11 @@ impl StsError {
             Self::Unreachable { cause: TransportError::Tls(_), .. } => {
                 Some("check ca_bundle, and whether a proxy inspects TLS".to_owned())
             }
-            Self::Unreachable { cause: TransportError::BadProxy { .. }, .. } => Some(
-                "write `http://HOST:PORT` or `http://USER:PASSWORD@HOST:PORT`, in user and password `%XX` for every sign"
-                    .to_owned(),
-            ),
-            Self::Unreachable { cause: TransportError::Proxy { problem, .. }, endpoint } => {
-                Some(proxy_advice(problem, endpoint))
-            }
             Self::Unreachable { cause: TransportError::UnknownHost(_), endpoint } => Some(format!(
                 "check the region and the name servers of this host; nothing resolves `{endpoint}`"
             )),
-            Self::Endpoint(_)
-            | Self::Signing(_)
-            | Self::Unreachable { .. }
-            | Self::StillSilent { .. }
-            | Self::BadReply { .. } => None,
+            Self::Unreachable { cause, endpoint } => cause.proxy_advice(endpoint),
+            Self::Endpoint(_) | Self::Signing(_) | Self::StillSilent { .. } | Self::BadReply { .. } => None,
         }
     }
 }
@@ -220,18 +210,6 @@ fn permanent_disposition(action: &str, error: &ServiceError) -> Disposition {
         }
         Some(_) if error.status < 500 => Disposition::Misconfigured,
         _ => Disposition::Retry,
-    }
-}
-
-fn proxy_advice(problem: &ProxyProblem, endpoint: &str) -> String {
-    match problem {
-        ProxyProblem::Refused(407) => {
-            "write `http://USER:PASSWORD@HOST:PORT` into HTTPS_PROXY, in user and password `%XX` for every sign".to_owned()
-        }
-        ProxyProblem::Refused(_) => format!("the proxy has to allow CONNECT to `{endpoint}`"),
-        ProxyProblem::Unreachable(_) | ProxyProblem::Silent | ProxyProblem::NotHttp => {
-            "check HTTPS_PROXY, and write hosts that need no proxy into NO_PROXY".to_owned()
-        }
     }
 }
 

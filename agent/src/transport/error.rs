@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use time::OffsetDateTime;
 
 use super::verify::is_over_dates;
+use crate::config::problem::Problem;
 use crate::timestamp::Rfc3339Seconds;
 
 /// How far an exchange had come when its time ran out.
@@ -91,7 +92,7 @@ pub enum ProxyProblem {
 #[derive(Debug)]
 pub enum CaBundleProblem {
     /// It cannot be read.
-    Unreadable(io::Error),
+    Unreadable(Box<Problem>),
     /// It holds no certificate in PEM form.
     Empty,
 }
@@ -101,6 +102,41 @@ impl TransportError {
     #[must_use]
     pub fn is_over_dates(&self) -> bool {
         matches!(self, Self::Tls(cause) if is_over_dates(cause))
+    }
+
+    /// What to do about it, where it is the proxy on the way to `endpoint`.
+    #[must_use]
+    pub fn proxy_advice(&self, endpoint: &str) -> Option<String> {
+        let problem = match self {
+            Self::BadProxy { .. } => {
+                return Some(
+                    "write `http://HOST:PORT` or `http://USER:PASSWORD@HOST:PORT`, in user and password `%XX` for every sign"
+                        .to_owned(),
+                );
+            }
+            Self::Proxy { problem, .. } => problem,
+            Self::Timeout(_)
+            | Self::UnknownHost(_)
+            | Self::Forbidden
+            | Self::Refused
+            | Self::Tls(_)
+            | Self::WrongClock { .. }
+            | Self::Io(_)
+            | Self::TooLarge(_)
+            | Self::Protocol(_)
+            | Self::BadUrl(_)
+            | Self::CaBundle { .. } => return None,
+        };
+        Some(match problem {
+            ProxyProblem::Refused(407) => {
+                "write `http://USER:PASSWORD@HOST:PORT` into HTTPS_PROXY, in user and password `%XX` for every sign"
+                    .to_owned()
+            }
+            ProxyProblem::Refused(_) => format!("the proxy has to allow CONNECT to `{endpoint}`"),
+            ProxyProblem::Unreachable(_) | ProxyProblem::Silent | ProxyProblem::NotHttp => {
+                "check HTTPS_PROXY, and write hosts that need no proxy into NO_PROXY".to_owned()
+            }
+        })
     }
 
     /// Whether the same request may succeed a moment later.
@@ -162,8 +198,8 @@ impl fmt::Display for TransportError {
                 }
             }
             Self::BadProxy { variable, complaint } => write!(f, "`{variable}` {complaint}"),
-            Self::CaBundle { path, problem: CaBundleProblem::Unreadable(_) } => {
-                write!(f, "the CA bundle `{}` cannot be read", path.display())
+            Self::CaBundle { path, problem: CaBundleProblem::Unreadable(problem) } => {
+                write!(f, "the CA bundle `{}`: {problem}", path.display())
             }
             Self::CaBundle { path, problem: CaBundleProblem::Empty } => {
                 write!(f, "the CA bundle `{}` holds no PEM certificate", path.display())
@@ -179,7 +215,7 @@ impl Error for TransportError {
             Self::Tls(cause) => Some(cause),
             Self::WrongClock { cause, .. } => Some(cause),
             Self::Proxy { problem: ProxyProblem::Unreachable(cause), .. } => Some(cause),
-            Self::CaBundle { problem: CaBundleProblem::Unreadable(cause), .. } => Some(cause),
+            Self::CaBundle { problem: CaBundleProblem::Unreadable(problem), .. } => problem.cause(),
             Self::Proxy { .. }
             | Self::BadProxy { .. }
             | Self::Timeout(_)

@@ -104,6 +104,35 @@ fn without_a_refresh_there_is_no_status() {
     }
 }
 
+/// The health check of a container: it is the profiles that were named that count, and a failure alone is none.
+#[test]
+fn whoever_asks_for_readiness_is_told_by_the_exit_code() {
+    let world = world_with_all_states();
+    for names in [&["fresh", "due", "failing", "for-ever"][..], &["failing"]] {
+        let run = world.run(&[&["status", "--ready"], names].concat());
+        assert_eq!(
+            (run.code, run.stderr.as_str(), run.stdout.lines().count()),
+            (0, "", names.len()),
+            "{run:?}"
+        );
+    }
+    for (names, words) in [
+        (&[][..], ["`expired`", "expired"]),
+        (&["fresh", "missing"], ["`missing`", "missing"]),
+        (&["expired"], ["`expired`", "expired"]),
+        (&["fresh", "fres"], ["`fres`", "no refresh"]),
+    ] {
+        world.run(&[&["status", "--ready"], names].concat()).assert_failure(69, &words);
+    }
+    assert_eq!(world.run(&["status", "missing", "fresh"]).code, 0, "who does not ask is not told");
+    world.run(&["status", "fres"]).assert_failure(69, &["`fres`"]);
+
+    std::fs::remove_file(world.out().join("status.json")).unwrap();
+    world.run(&["status", "--ready"]).assert_failure(69, &["no refresh has left a status"]);
+    world.run(&["refresh"]).assert_silent_success();
+    assert_eq!(world.run(&["status", "--ready", NAME]).code, 0);
+}
+
 /// `status` on a terminal.
 fn on_terminal(world: &World, variables: &[(&str, &str)]) -> String {
     let program = quoted(env!("CARGO_BIN_EXE_rolekeeper"));

@@ -50,7 +50,7 @@ fn command_lines_that_make_no_sense_are_refused_and_do_nothing() {
         (&["print", "--format"], "format"),
         (&["print", "one", "two"], "`two`"),
         (&["whoami", "one", "two"], "`two`"),
-        (&["status", NAME], NAME),
+        (&["run", NAME], NAME),
         (&["status", "--json=yes"], "json"),
         (&["refresh", "--splay", "soon"], "soon"),
         (&["refresh", "--splay", "-1"], "-1"),

@@ -9,7 +9,7 @@ use fake_aws::{Kind, Service};
 use nix::sys::signal::Signal;
 
 use super::{
-    Daemon, NAME, SOON, has_published, idle, let_pass, record, report, threads, wait_until, workers,
+    Daemon, NAME, SOON, has_published, idle, is_idle, let_pass, record, report, threads, wait_until, workers,
 };
 use crate::host::{has_program, has_root};
 use crate::support::{INSTANCE_CROSS_ACCOUNT, World};
@@ -36,10 +36,16 @@ impl Cost {
     }
 }
 
-/// The cost between two batches.
-fn idle_cost(daemon: &Daemon) -> Cost {
-    idle(daemon);
-    Cost::of(daemon)
+/// The cost between two batches: no other one has begun while it was read.
+fn idle_cost(daemon: &Daemon, world: &World) -> Cost {
+    let mut cost = None;
+    wait_until(SOON.saturating_mul(4), "an undisturbed look", || {
+        idle(daemon);
+        let before = generation(world);
+        cost = Some(Cost::of(daemon));
+        is_idle(daemon) && generation(world) == before
+    });
+    cost.unwrap()
 }
 
 fn generation(world: &World) -> u64 {
@@ -58,11 +64,11 @@ fn between_rotations_it_is_one_thread_without_a_socket_and_it_does_not_grow() {
     let mut daemon = Daemon::publishing(&world);
     // The first rotations fill what the allocator keeps.
     wait_until(4 * SOON, "four rotations", || generation(&world) > 4);
-    let first = idle_cost(&daemon);
+    let first = idle_cost(&daemon, &world);
     assert!(first.descriptors.iter().all(|target| !target.starts_with("socket:")), "{first:?}");
     let start = generation(&world);
     wait_until(12 * SOON, "twenty rotations", || generation(&world) >= start + 20);
-    let last = idle_cost(&daemon);
+    let last = idle_cost(&daemon, &world);
     report(&format!(
         "figure: idle with {} descriptors, {} KiB, after twenty rotations {} KiB",
         first.descriptors.len(),

@@ -4,6 +4,7 @@
 mod idle;
 mod locks;
 mod memory;
+mod processes;
 mod reload;
 mod rotation;
 mod serve;
@@ -47,7 +48,7 @@ pub(crate) struct Daemon {
 
 impl Daemon {
     /// Starts it in `world`.
-    fn start(world: &World) -> Self {
+    pub(crate) fn start(world: &World) -> Self {
         Self::of(world, &mut world.command(&["run"]))
     }
 
@@ -68,7 +69,7 @@ impl Daemon {
         daemon
     }
 
-    fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap()
     }
 
@@ -77,7 +78,7 @@ impl Daemon {
         wait_until(SOON, &format!("`{text}` in the log"), || self.log().contains(text));
     }
 
-    fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         kill(self.pid, signal).unwrap();
     }
 
@@ -94,7 +95,7 @@ impl Daemon {
 
     /// Sends `signal`, and asserts that it ends well and in time; how long it took.
     #[track_caller]
-    fn stop(&mut self, signal: Signal) -> Duration {
+    pub(crate) fn stop(&mut self, signal: Signal) -> Duration {
         assert!(self.is_running(), "{}", self.log());
         let (status, time) = timed(|| {
             self.signal(signal);
@@ -133,7 +134,7 @@ pub(crate) fn wait_until(limit: Duration, what: &str, mut condition: impl FnMut(
 
 /// Lets `time` pass, to see that something does not happen.
 #[expect(clippy::disallowed_methods, reason = "a test waits for another process, which has its own clock")]
-fn let_pass(time: Duration) {
+pub(crate) fn let_pass(time: Duration) {
     std::thread::sleep(time);
 }
 
@@ -158,9 +159,14 @@ fn threads(process: Pid) -> usize {
     fs::read_dir(format!("/proc/{process}/task")).map_or(0, Iterator::count)
 }
 
+/// Whether nothing is under way.
+fn is_idle(daemon: &Daemon) -> bool {
+    threads(daemon.pid) == 1 && workers(daemon).is_empty()
+}
+
 /// Waits until nothing is under way.
 fn idle(daemon: &Daemon) {
-    wait_until(SOON, "an idle daemon", || threads(daemon.pid) == 1 && workers(daemon).is_empty());
+    wait_until(SOON, "an idle daemon", || is_idle(daemon));
 }
 
 /// The access key id that is published for `profile`.

@@ -177,3 +177,21 @@ fn what_was_denied_and_is_allowed_is_published_after_a_reload() {
     wait_until(RELOADED, "credentials", || has_published(&world, NAME));
     daemon.stop(Signal::SIGTERM);
 }
+
+/// As the only program of a container has it, with nothing but its own words.
+#[test]
+fn a_profile_on_the_command_line_is_kept_fresh_without_any_file() {
+    let world = World::new("");
+    world.fake.sts().session_lifetime(Some(SHORT));
+    let words =
+        ["run", "--role-arn", EFGH, "--credential-source", "Ec2InstanceMetadata", "--profile-name", NAME];
+    let mut command = world.bare_command(&words);
+    let mut daemon = Daemon::of(&world, command.arg("--output-dir").arg(world.out()));
+    wait_until(SOON, "the first credentials", || has_published(&world, NAME));
+    daemon.signal(Signal::SIGHUP);
+    for _ in 0..2 {
+        let first = key(&world, NAME);
+        wait_until(2 * SHORT, "other credentials", || key(&world, NAME) != first);
+    }
+    daemon.stop(Signal::SIGTERM);
+}

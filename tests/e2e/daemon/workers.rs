@@ -9,7 +9,7 @@ use fake_aws::{Action, Fault, Kind};
 use nix::sys::signal::{Signal, kill, killpg};
 
 use super::{Daemon, NAME, SOON, has_published, idle, key, let_pass, record, switching, wait_until, workers};
-use crate::host::{has_mounts, open_to_others};
+use crate::host::{as_nobody, give_away, has_mounts, has_program, has_root, open_to_others};
 use crate::support::{INSTANCE_CROSS_ACCOUNT, World};
 
 fn generation(world: &World, profile: &str) -> u64 {
@@ -179,5 +179,74 @@ fn a_hook_inherits_nothing_of_the_exchange_between_daemon_and_worker() {
     let log = daemon.log();
     assert!(log.contains("hook: ") && log.contains("/dev/null"), "{log}");
     assert!(!log.contains("memfd:") && !log.contains("socket:"), "{log}");
+    daemon.stop(Signal::SIGTERM);
+}
+
+/// How many processes the user of the daemon may have, as far as the daemon is concerned.
+fn allow_processes(daemon: &Daemon, limit: &str) {
+    let pid = daemon.pid.to_string();
+    let mut command = Command::new("prlimit");
+    // Somebody else's limits are root's to set only with a capability that containers seldom have.
+    let status = as_nobody(command.args(["--pid", &pid, &format!("--nproc={limit}")])).status().unwrap();
+    assert!(status.success());
+}
+
+#[test]
+fn where_no_process_can_be_started_the_files_stay_and_it_is_tried_again() {
+    if !(has_root() && has_program("setpriv") && has_program("prlimit")) {
+        return;
+    }
+    let world = brief(INSTANCE_CROSS_ACCOUNT);
+    let program = open_to_others(&world);
+    fs::create_dir(world.out()).unwrap();
+    give_away(&world.out());
+    give_away(&world.directory.join("config"));
+    let described = world.command(&["run"]);
+    let mut command = Command::new(program);
+    command.args(described.get_args());
+    command.envs(described.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let mut daemon = Daemon::of(&world, as_nobody(&command).env_remove("PATH"));
+    wait_until(SOON, "credentials", || has_published(&world, NAME));
+    allow_processes(&daemon, "1:");
+    daemon.wait_for_log("Resource temporarily unavailable");
+    let before = key(&world, NAME);
+    // A reload is told off, and the configuration in force goes on.
+    daemon.signal(Signal::SIGHUP);
+    daemon.wait_for_log("the configuration stays as it was: cannot work");
+    let_pass(Duration::from_secs(2));
+    assert!(daemon.is_running());
+    assert_eq!(key(&world, NAME), before);
+    allow_processes(&daemon, "4096:");
+    wait_for_rotations(&world, NAME, 2);
+    daemon.stop(Signal::SIGTERM);
+}
+
+#[test]
+fn without_files_that_have_no_name_the_daemon_does_the_work_itself() {
+    if !has_program("strace") {
+        return;
+    }
+    let world = brief(INSTANCE_CROSS_ACCOUNT);
+    let log = world.directory.join("strace");
+    let described = world.command(&["run", "-v"]);
+    let mut command = Command::new("strace");
+    command.args([
+        "-D",
+        "-f",
+        "-qq",
+        "-e",
+        "inject=memfd_create:error=EPERM",
+        "-e",
+        "trace=memfd_create",
+        "-o",
+    ]);
+    command.arg(&log).env_clear();
+    command.arg(described.get_program()).args(described.get_args());
+    command.envs(described.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let mut daemon = Daemon::of(&world, &mut command);
+    wait_until(SOON, "credentials", || has_published(&world, NAME));
+    assert!(daemon.log().contains("debug: work is done within the daemon: Operation not permitted"));
+    wait_for_rotations(&world, NAME, 2);
+    assert!(workers(&daemon).is_empty());
     daemon.stop(Signal::SIGTERM);
 }

@@ -35,7 +35,7 @@ fn world() -> World {
     world_of(World::new(""))
 }
 
-fn world_of(world: World) -> World {
+pub(super) fn world_of(world: World) -> World {
     let (cert, key) = (world.path("cert"), world.path("key"));
     let (cert, key) = (cert.display(), key.display());
     let (iot, anywhere) = (world.fake.iot_endpoint(), world.fake.roles_anywhere_url());
@@ -66,7 +66,7 @@ impl World {
     }
 
     /// Adds lines to the profile named.
-    fn say(&self, profile: &str, lines: &str) {
+    pub(super) fn say(&self, profile: &str, lines: &str) {
         let header = format!("[profile {profile}]\n");
         self.write("config", self.text("config").replace(&header, &format!("{header}{lines}")));
     }
@@ -77,7 +77,7 @@ impl World {
         run
     }
 
-    fn asked(&self) -> Vec<Received> {
+    pub(super) fn asked(&self) -> Vec<Received> {
         let services = [Service::Iot, Service::RolesAnywhere];
         self.fake.requests().into_iter().filter(|request| services.contains(&request.service)).collect()
     }
@@ -150,6 +150,34 @@ fn a_host_signs_as_roles_anywhere_wants_it() {
     }
     assert!(world.life("anywhere") > Duration::hours(11));
     assert_eq!(world.document("anywhere")["AccountId"], "111111111111");
+}
+
+/// By the SDKs' settings for the service, and by the key of our own before them.
+#[test]
+fn a_host_asks_where_its_settings_say() {
+    let world = world();
+    let url = world.fake.roles_anywhere_url();
+    let ours = format!("rolekeeper_roles_anywhere_endpoint = {url}\n");
+    let plain = world.text("config").replace(&ours, "");
+    let elsewhere = "https://elsewhere.invalid";
+    let services = format!("[services s]\nrolesanywhere =\n  endpoint_url = {url}\n");
+    let at = |line: &str| plain.replace("[profile anywhere]\n", &format!("[profile anywhere]\n{line}"));
+    for (config, variables) in [
+        (
+            plain.clone(),
+            vec![("AWS_ENDPOINT_URL_ROLESANYWHERE", url.as_str()), ("AWS_ENDPOINT_URL", elsewhere)],
+        ),
+        (at(&format!("endpoint_url = {elsewhere}\n")), vec![("AWS_ENDPOINT_URL", url.as_str())]),
+        (at(&format!("services = s\nendpoint_url = {elsewhere}\n")) + &services, vec![]),
+        (at(&format!("endpoint_url = {url}\n")), vec![]),
+        (at(&ours), vec![("AWS_ENDPOINT_URL_ROLESANYWHERE", elsewhere)]),
+        (at(&ours), vec![("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "true"), ("AWS_ENDPOINT_URL", elsewhere)]),
+    ] {
+        world.write("config", &config);
+        world.fake.clear_log();
+        world.run_in(&variables, &["refresh", "--force", "anywhere"]).assert_silent_success();
+        assert_eq!(world.asked().len(), 1, "{config}");
+    }
 }
 
 #[test]

@@ -129,6 +129,7 @@ fn neither_a_flood_nor_silence_harms_the_agent() {
             ("head -c 1073741824 /dev/zero", 20, "more than credentials can be"),
             ("exec cat /dev/zero", 20, "more than credentials can be"),
             ("sleep 300 & echo $! >DIR/child; sleep 300", 75, "not done after 60 seconds"),
+            ("trap '' TERM; sleep 300 & echo $! >DIR/child; wait", 75, "not done after 60 seconds"),
         ],
         |(script, most, says)| {
             let world = printing(script, "");

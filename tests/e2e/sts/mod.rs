@@ -3,6 +3,7 @@
 
 mod endpoints;
 mod exchange;
+mod held;
 mod options;
 mod outage;
 mod refusals;

@@ -3,12 +3,14 @@
 
 use std::time::Duration;
 
-use fake_aws::{Action, FakeAws, Fault, Kind, Service};
+use fake_aws::{Action, Assertion, FakeAws, Fault, Kind, Service};
 
 /// What the lines may say, for whoever asks or errs.
 pub(crate) const HELP: &str = "imds|sts|s3 fail STATUS CODE [TIMES], imds|sts|s3 hang|reset|truncate [TIMES], \
                                imds|sts|s3 delay MS, imds|sts|s3 heal, imds|sts lifetime SECONDS, \
-                               imds|sts clock SECONDS, sts token ISSUER SUBJECT AUDIENCE SECONDS, imds attach ARN|none, imds rotate, counts, requests";
+                               imds|sts clock SECONDS, sts token ISSUER SUBJECT AUDIENCE SECONDS, \
+                               sts assertion ROLE PROVIDER SESSION, imds attach ARN|none, imds rotate, \
+                               container token TEXT|none, counts, requests";
 
 /// Carries out one line, and says what to answer.
 ///
@@ -23,6 +25,10 @@ pub(crate) fn obey(fake: &FakeAws, line: &str) -> Result<String, Box<dyn std::er
         ["sts", "token", issuer, subject, audience, seconds] => {
             let lifetime = time::Duration::seconds(seconds.parse()?);
             return Ok(format!("OK {}", fake.sts().web_identity_token(issuer, subject, audience, lifetime)));
+        }
+        ["sts", "assertion", role, provider, session] => {
+            let assertion = Assertion::new(role, provider, session);
+            return Ok(format!("OK {}", fake.sts().saml_response(&assertion)));
         }
         [service, "fail", status, code, times @ ..] => {
             fail(fake, service, Action::error(status.parse()?, code), times)?;
@@ -47,6 +53,8 @@ pub(crate) fn obey(fake: &FakeAws, line: &str) -> Result<String, Box<dyn std::er
         ["imds", "attach", "none"] => fake.imds().attach_role(None),
         ["imds", "attach", arn] => fake.imds().attach_role(Some(arn)),
         ["imds", "rotate"] => fake.imds().rotate(),
+        ["container", "token", "none"] => fake.container().require_authorization(None),
+        ["container", "token", text] => fake.container().require_authorization(Some(text)),
         _ => return Err(HELP.into()),
     }
     Ok("OK".to_owned())

@@ -24,7 +24,7 @@ pub struct FakeAws {
     imds: Server,
     sts: Server,
     s3: Server,
-    container: Server,
+    container: Vec<Server>,
     iot: Server,
     roles_anywhere: Server,
     authority: Authority,
@@ -52,7 +52,9 @@ impl FakeAws {
         let sts = Server::start(Service::Sts, options.sts, tls(), Arc::clone(&shared))?;
         let s3 = Server::start(Service::S3, options.s3, tls(), Arc::clone(&shared))?;
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let container = Server::start(Service::Container, any, None, Arc::clone(&shared))?;
+        let addresses = if options.container.is_empty() { vec![any] } else { options.container };
+        let start = |address| Server::start(Service::Container, address, None, Arc::clone(&shared));
+        let container = addresses.into_iter().map(start).collect::<Result<_, _>>()?;
         let mutual = certificates.mutual(authority.root.der())?;
         let iot = Server::start(Service::Iot, any, Some(mutual), Arc::clone(&shared))?;
         let roles_anywhere = Server::start(Service::RolesAnywhere, any, tls(), Arc::clone(&shared))?;
@@ -88,10 +90,12 @@ impl FakeAws {
         format!("https://localhost:{}", self.s3.address.port())
     }
 
-    /// Where a container's credentials are, as `AWS_CONTAINER_CREDENTIALS_FULL_URI` takes it.
+    /// Where a container's credentials are, as `AWS_CONTAINER_CREDENTIALS_FULL_URI` takes it; of several addresses, the
+    /// first.
     #[must_use]
     pub fn container_url(&self) -> String {
-        format!("http://{}{}", self.container.address, crate::container::PATH)
+        let address = self.container.first().map_or_else(String::new, |server| server.address.to_string());
+        format!("http://{address}{}", crate::container::PATH)
     }
 
     /// Where the credentials provider of AWS IoT Core is, as a host name and port.
@@ -190,7 +194,7 @@ impl FakeAws {
         self.s3.stop();
         self.iot.stop();
         self.roles_anywhere.stop();
-        self.container.stop();
+        self.container.iter_mut().for_each(Server::stop);
     }
 }
 

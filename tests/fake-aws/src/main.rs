@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use fake_aws::{FakeAws, Options};
 
-const USAGE: &str = "usage: fake-aws [--dir DIR] [--imds ADDRESS:PORT] [--sts ADDRESS:PORT] [--name NAME]... [--sts-delay-ms N]";
+const USAGE: &str = "usage: fake-aws [--dir DIR] [--imds ADDRESS:PORT] [--sts ADDRESS:PORT] [--container ADDRESS:PORT]... \
+                     [--name NAME]... [--sts-delay-ms N]";
 
 fn main() -> ExitCode {
     match run() {
@@ -64,6 +65,11 @@ fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Arguments, Box<dyn
             lexopt::Arg::Long("sts") => {
                 let address = lexopt::ValueExt::parse(&parser.value()?)?;
                 parsed.options = parsed.options.sts_address(address);
+            }
+            // Repeated where ECS and EKS both have to find theirs.
+            lexopt::Arg::Long("container") => {
+                let address = lexopt::ValueExt::parse(&parser.value()?)?;
+                parsed.options = parsed.options.container_address(address);
             }
             // One more name in the certificate.
             lexopt::Arg::Long("name") => {

@@ -40,6 +40,7 @@ pub struct Options {
     pub(crate) imds: SocketAddr,
     pub(crate) sts: SocketAddr,
     pub(crate) s3: SocketAddr,
+    pub(crate) container: Vec<SocketAddr>,
     pub(crate) directory: Option<PathBuf>,
     pub(crate) validity: Validity,
     pub(crate) issuer: Issuer,
@@ -62,6 +63,7 @@ impl Options {
             imds: any,
             sts: any,
             s3: any,
+            container: Vec::new(),
             directory: None,
             validity: Validity::NINETY_DAYS,
             issuer: Issuer::Own,
@@ -95,6 +97,13 @@ impl Options {
     #[must_use]
     pub fn s3_address(mut self, address: SocketAddr) -> Self {
         self.s3 = address;
+        self
+    }
+
+    /// One more address where the credentials of a container are; without any, a free port on 127.0.0.1.
+    #[must_use]
+    pub fn container_address(mut self, address: SocketAddr) -> Self {
+        self.container.push(address);
         self
     }
 

@@ -211,16 +211,55 @@ fn failures_wait_as_their_disposition_says() {
         let mut plan = fresh(&clocks, &[1]);
         run(&mut plan, &mut clocks, 60).unwrap();
         for (shortest, longest) in bounds {
-            plan.record(ProfileIndex(0), Outcome::Failed(disposition), &clocks.0);
+            plan.record(ProfileIndex(0), Outcome::Failed { pace: disposition, expiration: None }, &clocks.0);
             let (_, after) = run(&mut plan, &mut clocks, 4000).unwrap();
             assert!((*shortest..=*longest).contains(&after), "{disposition:?}: {after} not in {bounds:?}");
         }
         plan.record(ProfileIndex(0), Outcome::Published { due: clocks.due_in(5000) }, &clocks.0);
         assert_eq!(run(&mut plan, &mut clocks, 9000).unwrap().1, 5000);
-        plan.record(ProfileIndex(0), Outcome::Failed(disposition), &clocks.0);
+        plan.record(ProfileIndex(0), Outcome::Failed { pace: disposition, expiration: None }, &clocks.0);
         let (_, after) = run(&mut plan, &mut clocks, 9000).unwrap();
         assert!(after <= bounds[0].1, "a success makes the count start anew: {after}");
     }
+}
+
+#[test]
+fn a_refused_profile_is_tried_before_what_is_published_ends() {
+    for life in [12, 20, 45, 170_u64] {
+        let mut clocks = Clocks::new();
+        let mut plan = fresh(&clocks, &[1]);
+        run(&mut plan, &mut clocks, 60).unwrap();
+        let expiration = clocks.due_in((life * 60).try_into().unwrap());
+        let (mut left, mut tries) = (life * 60, 0);
+        while left > 0 {
+            plan.record(
+                ProfileIndex(0),
+                Outcome::Failed { pace: Disposition::Refused, expiration },
+                &clocks.0,
+            );
+            let (_, after) = run(&mut plan, &mut clocks, 4000).unwrap();
+            assert!(after >= 150 && (left <= 300 || after < left), "{life}: {after} of {left}");
+            left = left.saturating_sub(after);
+            tries += 1;
+        }
+        assert!(tries <= 14, "{tries} tries in {life} minutes");
+    }
+}
+
+#[test]
+fn what_other_processes_were_refused_is_not_asked_for_at_the_start() {
+    let mut clocks = Clocks::new();
+    let mut plan = fresh(&clocks, &[3000, -1]);
+    plan.add(Known::Nothing, &clocks.0);
+    let until = clocks.due_in(700).unwrap();
+    (0..3).for_each(|index| plan.hold(ProfileIndex(index), 3, until, &clocks.0));
+    assert_eq!(run(&mut plan, &mut clocks, 2000), Some((vec![1, 2], 700)));
+    plan.record(ProfileIndex(1), Outcome::Failed { pace: Disposition::Refused, expiration: None }, &clocks.0);
+    plan.record(ProfileIndex(2), Outcome::Published { due: None }, &clocks.0);
+    let (batch, after) = run(&mut plan, &mut clocks, 2000).unwrap();
+    assert_eq!(batch, [1], "the fourth refusal, which waits like one");
+    assert!((900..=1801).contains(&after), "{after}");
+    assert_eq!(run(&mut plan, &mut clocks, 4000), Some((vec![0], 3000 - 700 - after)), "which is fresh");
 }
 
 #[test]
@@ -228,7 +267,11 @@ fn a_misconfigured_profile_waits_for_a_reload_and_for_nothing_else() {
     let mut clocks = Clocks::new();
     let mut plan = fresh(&clocks, &[1, 200_000]);
     run(&mut plan, &mut clocks, 60).unwrap();
-    plan.record(ProfileIndex(0), Outcome::Failed(Disposition::Misconfigured), &clocks.0);
+    plan.record(
+        ProfileIndex(0),
+        Outcome::Failed { pace: Disposition::Misconfigured, expiration: None },
+        &clocks.0,
+    );
     clocks.set(7200);
     assert_eq!(run(&mut plan, &mut clocks, 100).unwrap().0, [1], "the step concerns the other");
     plan.record(ProfileIndex(1), Outcome::Published { due: None }, &clocks.0);
@@ -292,26 +335,28 @@ fn a_reload_hastens_what_does_not_match_and_nothing_else() {
 }
 
 #[test]
-fn a_reload_or_a_step_of_a_whole_fleet_is_spread() {
-    let mut seconds = [[0; 31]; 2];
+fn a_reload_a_step_or_a_resume_of_a_whole_fleet_is_spread() {
+    let mut seconds = [[0; 31]; 3];
     for host in 0..6000 {
         for (event, counts) in seconds.iter_mut().enumerate() {
             let mut clocks = Clocks::new();
             let mut plan = Plan::new(host, &clocks.0);
-            let known = Known::Published { issued: NOON, due: clocks.due_in(40_000) };
+            let known = Known::Published { issued: NOON, due: clocks.due_in(4000) };
             let index = plan.add(known, &clocks.0);
-            if event == 0 {
-                plan.reload([Carried { before: Some(index), known: Known::Nothing }], &clocks.0);
-            } else {
-                clocks.set(-7200);
-                plan.next(&clocks.0);
+            match event {
+                0 => plan.reload([Carried { before: Some(index), known: Known::Nothing }], &clocks.0),
+                1 => clocks.set(-7200),
+                _ => clocks.pass(7200),
             }
+            plan.next(&clocks.0);
             let wait = plan.next_due(&clocks.0).unwrap().saturating_sub(clocks.0.boot);
             counts[usize::try_from(wait.as_secs()).unwrap()] += 1;
         }
     }
     assert!(seconds[0].iter().all(|count| *count <= 280), "200 in the mean: {seconds:?}");
-    assert!(seconds[1].iter().all(|count| *count <= 500), "400 in the mean: {seconds:?}");
+    for event in &seconds[1..] {
+        assert!(event.iter().all(|count| *count <= 500), "400 in the mean: {seconds:?}");
+    }
 }
 
 #[test]

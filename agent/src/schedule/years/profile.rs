@@ -82,8 +82,8 @@ impl Profile {
         self.allowed = Some(wait - wait / 8 - 1..=wait + SECOND);
     }
 
-    /// The refresh failed, or its result was of no use.
-    pub(super) fn fail(&mut self, trouble: Trouble) {
+    /// The refresh failed, or its result was of no use, and what is published seems to live for `life` more.
+    pub(super) fn fail(&mut self, trouble: Trouble, life: i64) {
         if self.failures.last().is_some_and(|last| pace(*last) != pace(trouble)) {
             self.failures.clear();
         }
@@ -96,7 +96,8 @@ impl Profile {
                 longest / 8..=longest
             }
             1 => {
-                let longest = step(&[5, 10, 20, 30]) * MINUTE;
+                let half = if life > 0 { (life / 2).max(5 * MINUTE) } else { i64::MAX };
+                let longest = half.min(step(&[5, 10, 20, 30]) * MINUTE);
                 longest / 2..=longest
             }
             2 => i64::MAX..=i64::MAX,

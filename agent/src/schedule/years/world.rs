@@ -204,7 +204,7 @@ impl World {
         self.plan.record(ProfileIndex(index), Outcome::Published { due: Some(due) }, &now);
         let wait = i64::try_from((due - at(believed)).whole_milliseconds()).unwrap();
         if wait < SECOND {
-            profile.fail(Trouble::Failing(Disposition::Retry));
+            profile.fail(Trouble::Failing(Disposition::Retry), 0);
             profile.grace = i64::MAX;
         } else {
             profile.succeed(end, wait);
@@ -218,14 +218,16 @@ impl World {
     }
 
     fn fail(&mut self, index: usize, trouble: Trouble) {
-        let now = self.now();
+        let (now, believed) = (self.now(), self.believed());
+        let profile = &mut self.profiles[index];
+        let at = |milliseconds| START.saturating_add(time::Duration::milliseconds(milliseconds));
+        let expiration = profile.published.map(at);
         let outcome = match trouble {
-            Trouble::Failing(disposition) => Outcome::Failed(disposition),
+            Trouble::Failing(pace) => Outcome::Failed { pace, expiration },
             Trouble::Stale => Outcome::Extended,
         };
         self.plan.record(ProfileIndex(index), outcome, &now);
-        let profile = &mut self.profiles[index];
-        profile.fail(trouble);
+        profile.fail(trouble, profile.published.map_or(0, |end| end - believed));
         profile.must_by = None;
         // Until it succeeds again; the longest wait after the trouble has gone is held by `allowed`.
         profile.grace = i64::MAX;
