@@ -91,7 +91,9 @@ fn conclude(report: &Report) -> u8 {
 /// error but the sign that this user only reads.
 pub(super) fn is_for_readers(error: &OutputError) -> bool {
     match error {
-        OutputError::ForeignDirectory { .. } | OutputError::NoDirectory => true,
+        OutputError::ForeignDirectory { .. } | OutputError::Untrusted { .. } | OutputError::NoDirectory => {
+            true
+        }
         OutputError::Io { cause, .. } => matches!(
             cause.kind(),
             std::io::ErrorKind::PermissionDenied
@@ -106,7 +108,6 @@ pub(super) fn is_for_readers(error: &OutputError) -> bool {
         | OutputError::Emptied(_)
         | OutputError::Unsteady(_)
         | OutputError::SomebodysDirectory { .. }
-        | OutputError::Untrusted { .. }
         | OutputError::OwnFile(_)
         | OutputError::NotOurs(_)
         | OutputError::Helper { .. } => false,

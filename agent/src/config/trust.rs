@@ -67,6 +67,16 @@ pub(crate) enum TrustError {
 /// Directories that everybody may write to are accepted where they are sticky, since there nobody can replace what
 /// belongs to root. Access lists need no extra look: their mask shows as the group's bits.
 pub(crate) fn check(path: &Path) -> Result<PathBuf, TrustError> {
+    follow(path, false)
+}
+
+/// The same for the way to a directory that is about to be used: its own mode is still to be set, and it may be missing
+/// as yet.
+pub(crate) fn check_way(path: &Path) -> Result<PathBuf, TrustError> {
+    follow(path, true)
+}
+
+fn follow(path: &Path, is_way: bool) -> Result<PathBuf, TrustError> {
     const MOST_LINKS: usize = 40;
     let absolute = std::path::absolute(path).map_err(TrustError::Unreadable)?;
     let mut pending: VecDeque<OsString> = parts(&absolute).collect();
@@ -79,7 +89,13 @@ pub(crate) fn check(path: &Path) -> Result<PathBuf, TrustError> {
             continue;
         }
         let next = here.join(&part);
-        let stat = status(&next)?;
+        let stat = match status(&next) {
+            // Nothing is behind it, and only root can put something there.
+            Err(TrustError::Unreadable(cause)) if is_way && cause.kind() == io::ErrorKind::NotFound => {
+                return Ok(next);
+            }
+            other => other?,
+        };
         let kind = stat.file_type();
         if stat.uid() != 0 {
             return Err(TrustError::Untrusted(Untrusted { path: next, reason: Reason::Owner(stat.uid()) }));
@@ -99,7 +115,9 @@ pub(crate) fn check(path: &Path) -> Result<PathBuf, TrustError> {
             continue;
         }
         if kind.is_dir() {
-            directory(&next, &stat)?;
+            if !is_way || !pending.is_empty() {
+                directory(&next, &stat)?;
+            }
         } else {
             writable(&next, &stat, 0)?;
         }

@@ -21,6 +21,7 @@ use zeroize::Zeroizing;
 
 use super::error::{OutputError, Step};
 use super::mount;
+use crate::config::trust::{self, Reason, TrustError, Untrusted};
 
 /// Temporaries carry this ending; nothing else that we write does.
 pub(super) const TEMPORARY: &str = ".rolekeeper-tmp";
@@ -91,12 +92,15 @@ impl Directory {
     /// Opens the directory at the top of everything published, creating it and its parents where they are
     /// missing, and gives it `mode` where it is ours. A directory of root's serves an agent that may write
     /// there, as a mounted volume of a container does; somebody else's is refused, because its owner could
-    /// swap what lies in it.
+    /// swap what lies in it. So is, for root, one whose way there another user could lead elsewhere.
     ///
     /// # Errors
     ///
-    /// When it cannot be created or opened, or belongs to somebody else.
+    /// When it cannot be created or opened, or somebody else can swap it or what lies in it.
     pub fn open_top(path: &Path, mode: u32) -> Result<Self, OutputError> {
+        if geteuid().is_root() {
+            check_way(path)?;
+        }
         let (handle, is_new) = match open_directory(path) {
             Err(Errno::ENOENT) => {
                 create_with_parents(path, mode)?;
@@ -510,6 +514,20 @@ impl Directory {
 
 pub(super) fn is_regular(found: &FileStat) -> bool {
     found.st_mode & 0o170_000 == 0o100_000
+}
+
+/// Refuses a way to `path` that another user could change.
+fn check_way(path: &Path) -> Result<(), OutputError> {
+    match trust::check_way(path) {
+        Err(TrustError::Untrusted(Untrusted { path, reason: Reason::Owner(owner) })) => {
+            Err(OutputError::ForeignDirectory { path, owner })
+        }
+        Err(TrustError::Untrusted(untrusted)) => {
+            Err(OutputError::Untrusted { path: path.to_owned(), untrusted })
+        }
+        // What stands in the way shows better when it is opened.
+        Err(TrustError::Unreadable(_)) | Ok(_) => Ok(()),
+    }
 }
 
 fn open_directory(path: &Path) -> nix::Result<OwnedFd> {

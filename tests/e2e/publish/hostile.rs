@@ -1,13 +1,14 @@
 //! What somebody else may have put where we write: links, pipes, directories, files of other owners.
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{lchown, symlink};
+use std::path::Path;
 
 use nix::sys::stat::Mode;
 
 use super::{CROSS_ACCOUNT, FILES, Keys, listing};
-use crate::host::{give_away, has_root, mode_of, plant};
-use crate::support::{INSTANCE_CROSS_ACCOUNT, World};
+use crate::host::{NOBODY, give_away, has_root, mode_of, plant, set_mode};
+use crate::support::{INSTANCE_CROSS_ACCOUNT, Run, World};
 
 /// Lets the agent forget what it has published, so that it has nothing to fall back on and says what is wrong.
 fn forget(world: &World) {
@@ -115,4 +116,66 @@ fn directories_of_other_users_are_refused() {
         );
         assert_eq!(Keys::of(&world, CROSS_ACCOUNT), before, "{name}");
     }
+}
+
+#[test]
+fn a_way_that_another_user_could_lead_elsewhere_is_refused() {
+    if !has_root() {
+        return;
+    }
+    let world = World::new(INSTANCE_CROSS_ACCOUNT);
+    // What a link of theirs could lead to: nothing there may change, not even its mode.
+    let (parent, victim) = (world.directory.join("parent"), world.directory.join("victim"));
+    let out = parent.join("out");
+    for (who, prepare) in [
+        ("parent` belongs to user 65534", (|parent, _| give_away(parent)) as fn(&Path, &Path)),
+        ("parent` belongs to user 65534", |parent, victim| {
+            symlink(victim, parent.join("out")).unwrap();
+            give_away(parent);
+        }),
+        ("parent` belongs to user 65534", |parent, _| {
+            fs::create_dir(parent.join("out")).unwrap();
+            give_away(parent);
+        }),
+        ("out` belongs to user 65534", |parent, victim| {
+            let link = parent.join("out");
+            symlink(victim, &link).unwrap();
+            lchown(link, Some(NOBODY), Some(NOBODY)).unwrap();
+            set_mode(parent, 0o1777);
+        }),
+        ("parent` has mode 0777, which lets others write", |parent, victim| {
+            symlink(victim, parent.join("out")).unwrap();
+            set_mode(parent, 0o777);
+        }),
+    ] {
+        for directory in [&parent, &victim] {
+            fs::create_dir(directory).unwrap();
+            set_mode(directory, 0o755);
+        }
+        prepare(&parent, &victim);
+        let before = listing(&parent);
+        for command in ["refresh", "run"] {
+            let run = Run::of(
+                world
+                    .bare_command(&[command, "--output-dir"])
+                    .arg(&out)
+                    .env("ROLEKEEPER_CONFIG", world.directory.join("config")),
+            );
+            run.assert_failure(73, &[who]);
+            assert_eq!((listing(&victim), mode_of(&victim)), (Vec::new(), 0o755), "{who}");
+            assert_eq!(listing(&parent), before, "{who}");
+        }
+        fs::remove_dir_all(&parent).unwrap();
+        fs::remove_dir_all(&victim).unwrap();
+    }
+    assert!(world.assumptions().is_empty(), "nobody is asked for what cannot be published");
+}
+
+#[test]
+fn a_volume_that_everybody_may_write_to_is_closed_and_used() {
+    let world = World::new(INSTANCE_CROSS_ACCOUNT);
+    fs::create_dir(world.out()).unwrap();
+    set_mode(&world.out(), 0o777);
+    world.run(&["refresh"]).assert_silent_success();
+    assert_eq!(mode_of(&world.out()), 0o700);
 }
