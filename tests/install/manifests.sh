@@ -59,16 +59,14 @@ printf 'of-this-pod' >"$stage/pod-token"
 for_the_group() { chown 0:65532 "$1" && chmod 640 "$1"; } # as the kubelet does it for the group of the pod
 for_the_group "$stage/pod-token"
 aws container token of-this-pod
-aws sts lifetime 10
+aws sts lifetime 14
 agent --volume "$stage/pod-token:$identity:ro" --env "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE=$identity" \
     --env "AWS_CONTAINER_CREDENTIALS_FULL_URI=http://169.254.170.23$path"
 app sh -c "$ask"
 session
 first=$answer
-sleep 6
-app sh -c "$ask"
-session
-[ "$answer" != "$first" ] || fail 'the application does not see the rotation'
+rotated() { app sh -c "$ask" && session && [ "$answer" != "$first" ]; }
+eventually 20 rotated || fail 'the application does not see the rotation'
 gone
 
 step 'Kubernetes: a sidecar that answers over HTTP, as its comment tells'
