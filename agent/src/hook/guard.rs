@@ -27,7 +27,7 @@ pub fn is_second_half(word: &OsString) -> bool {
     word == START || word == GUARD
 }
 
-/// Starts the command of `words`, which begin with [`START`] or [`GUARD`]; the exit code of one that was guarded.
+/// Starts the command of `words`, behind the first argument that said so; the exit code of one that was guarded.
 ///
 /// # Errors
 ///

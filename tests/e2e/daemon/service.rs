@@ -100,6 +100,24 @@ fn ready_comes_after_every_first_verdict_and_names_what_fails() {
 }
 
 #[test]
+fn what_is_fresh_from_before_makes_it_ready_only_with_the_verdict_on_the_rest() {
+    let world = World::new(INSTANCE_CROSS_ACCOUNT);
+    world.run(&["refresh"]).assert_silent_success();
+    let denied = switching("denied", &fake_aws::scenario::hop(2));
+    world.write("config", format!("{INSTANCE_CROSS_ACCOUNT}{denied}"));
+    world.fake.sts().delay(Duration::from_millis(700));
+    let mut command = world.command(&["run"]);
+    let mut manager = Manager::listen(&world, &mut command);
+    let mut daemon = Daemon::of(&world, &mut command);
+    manager.wait_for(&["STATUS=1 of 2 profiles fresh"]);
+    let ready = manager.wait_for(&["READY=1"]);
+    assert!(ready.contains("STATUS=1 of 2 profiles fresh; failing: denied"), "{ready}");
+    let early = manager.heard.iter().filter(|(_, text)| text.contains("READY=1")).count();
+    assert_eq!(early, 1, "{:#?}", manager.heard);
+    daemon.stop(Signal::SIGTERM);
+}
+
+#[test]
 fn without_a_fresh_profile_it_is_not_ready_and_asks_for_time_again() {
     let world = World::new(INSTANCE_CROSS_ACCOUNT);
     world.fake.sts().fail(Fault::new(Action::error(503, "ServiceUnavailable")));
