@@ -33,6 +33,8 @@ mod publish;
 #[cfg(test)]
 mod raw;
 #[cfg(test)]
+mod readme;
+#[cfg(test)]
 mod scenario;
 #[cfg(test)]
 mod sources;

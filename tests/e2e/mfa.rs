@@ -7,6 +7,7 @@ use std::time::Duration;
 use fake_aws::scenario::{self, ALICE};
 use fake_aws::{Permission, Role, Trust, TrustStatement};
 
+use crate::daemon::let_pass;
 use crate::host::{has_program, quoted};
 use crate::observe::timed;
 use crate::support::World;
@@ -221,6 +222,36 @@ fn an_interrupt_ends_the_command_and_leaves_the_terminal_as_it_was() {
     terminal.type_in(b"\x04");
     let (code, screen) = terminal.end();
     assert!(code == 78 && screen.contains("nobody has typed it"), "{code} {screen}");
+}
+
+/// Ninety seconds in all, whatever is typed meanwhile; then the terminal is as before and the other profiles go on.
+#[test]
+fn a_code_that_nobody_completes_is_waited_for_ninety_seconds() {
+    if !has_program("script") {
+        return;
+    }
+    let world = world(&["admin"]);
+    let config = std::fs::read_to_string(world.directory.join("config")).unwrap();
+    world.write("config", format!("{config}{}", crate::support::INSTANCE_CROSS_ACCOUNT));
+    let mut terminal = AtTerminal::start(&world, &["refresh"], "; echo code $?; stty -a");
+    terminal.expect(&format!("{PROMPT}admin`: "));
+    let ((code, screen), time) = timed(|| {
+        for key in [b"1", b"2", b"3", b"4", b"\n", b"1", b"2", b"3"] {
+            let_pass(Duration::from_secs(10));
+            terminal.type_in(key);
+        }
+        terminal.end()
+    });
+    assert_eq!(code, 0, "{screen}");
+    assert!((85..=100).contains(&time.as_secs()), "{time:?}: {screen}");
+    for part in ["A code has six digits", "nobody has typed it", "code 78", DEVICE] {
+        assert!(screen.contains(part), "`{part}` is missing: {screen}");
+    }
+    for setting in ["echo", "icanon", "isig"] {
+        assert!(screen.split_whitespace().any(|word| word == setting), "{setting} is off: {screen}");
+    }
+    assert!(world.is_unpublished("admin") && !world.is_unpublished("instancecrossaccount"));
+    assert!(world.assumptions().iter().all(|request| request.parameter("SerialNumber").is_none()));
 }
 
 #[test]

@@ -28,6 +28,34 @@ python3 "$repository/tests/install/image.py" "$stage/by-engine.tar" "$stage/role
 cmp "$stage/rolekeeper.tar" "$stage/again.tar" || fail 'two builds differ'
 image=localhost/rolekeeper
 
+step 'one image for several architectures, from which everybody takes what fits'
+# Programs for other machines, as far as their headers tell.
+patched() { # MACHINE NAME
+    cp "$binary" "$stage/several/rolekeeper-$2"
+    printf "$1" | dd of="$stage/several/rolekeeper-$2" bs=1 seek=18 conv=notrunc status=none
+}
+mkdir "$stage/several"
+patched '\x3e\x00' x86_64
+patched '\xb7\x00' aarch64
+patched '\x28\x00' armv7l
+"$packaging/container/image.py" --context "$stage/several" --output "$stage/several.tar"
+for pair in amd64:x86_64 arm64:aarch64 arm/v7:armv7l; do
+    architecture=${pair%:*}
+    podman build --quiet --platform "linux/$architecture" --file "$packaging/container/Dockerfile" --tag "for-${pair#*:}" \
+        "$stage/several" >/dev/null
+    podman save --quiet --format oci-archive --output "$stage/for-${pair#*:}.tar" "for-${pair#*:}"
+    python3 "$repository/tests/install/image.py" "$stage/for-${pair#*:}.tar" "$stage/several.tar" \
+        "$stage/several/rolekeeper-${pair#*:}" "${architecture%/*}" || fail "the image for $pair"
+done
+podman rmi --force $image >/dev/null
+podman load --quiet --input "$stage/several.tar" >/dev/null
+[ "$(podman image inspect --format '{{.Architecture}}' $image)" = "${platform#*/}" ] || fail 'another architecture is loaded'
+patched '\xb7\x00' x86_64
+if "$packaging/container/image.py" --context "$stage/several" --output "$stage/wrong.tar" 2>"$stage/said"; then fail 'a program for another machine is taken'; fi
+has 'rolekeeper-x86_64 is no program for amd64' <"$stage/said" || fail "$(cat "$stage/said")"
+podman rmi --force $image >/dev/null
+podman load --quiet --input "$stage/rolekeeper.tar" >/dev/null
+
 step 'as any user with nothing around it, described on the command line alone'
 volume() { # what a runtime mounts: root's, and everybody may write
     podman volume create --opt type=tmpfs --opt device=tmpfs --opt o=mode=1777 credentials >/dev/null
@@ -39,6 +67,10 @@ has '"SessionToken"' <<<"$answer" || fail "print: $answer"
 bare --rm --user 12345 --tmpfs /run/rolekeeper:mode=1777 "${trusting[@]}" $image refresh "${words[@]}" >"$stage/said" 2>&1 ||
     fail "refresh: $(cat "$stage/said")"
 [ ! -s "$stage/said" ] || fail "refresh is not silent: $(cat "$stage/said")"
+# What `exec` starts has the session in its environment: here the only program that there is.
+answer=$(bare --rm --user 12345 --tmpfs /run/rolekeeper:mode=1777 "${trusting[@]}" $image exec app "${words[@]}" -- \
+    /rolekeeper whoami --credential-source Environment --region us-east-1) || fail "exec: $answer"
+has ':assumed-role/efgh/' <<<"$answer" || fail "exec: $answer"
 bare --rm "${trusting[@]}" $image whoami "${words[@]}" | has "assumed-role/efgh/rolekeeper-i-" || fail 'whoami'
 # Embedded roots are what the program has without a bundle, and the fake's CA is none of them.
 code=0

@@ -1,5 +1,6 @@
-"""Holds two images against each other and against the program: image.py ARCHIVE OTHER PROGRAM, both OCI archives. Their
-layers hold one file, the program, and they are configured alike."""
+"""Holds two images against each other and against the program: image.py ARCHIVE OTHER PROGRAM [ARCHITECTURE], both OCI
+archives. Their layers hold one file, the program, and they are configured alike. Of an image for several architectures,
+the one that is named is looked at."""
 
 import hashlib
 import io
@@ -19,12 +20,15 @@ def blob(archive, descriptor):
     return content
 
 
-def contents(path):
+def contents(path, architecture):
     """The configuration, and each file of the layers: name, mode, owner, kind, digest, size."""
     archive = tarfile.open(path)
     index = json.loads(archive.extractfile("index.json").read())
     (top,) = index["manifests"]
     manifest = json.loads(blob(archive, top))
+    if "manifests" in manifest:
+        (top,) = [entry for entry in manifest["manifests"] if entry["platform"]["architecture"] == architecture]
+        manifest = json.loads(blob(archive, top))
     config = json.loads(blob(archive, manifest["config"]))
     files = []
     for layer, diff in zip(manifest["layers"], config["rootfs"]["diff_ids"], strict=True):
@@ -50,15 +54,18 @@ def settings(config):
 
 
 def main():
-    one, other, program = sys.argv[1:]
+    one, other, program, *architecture = sys.argv[1:]
     content = pathlib.Path(program).read_bytes()
     only = [("rolekeeper", "0o755", 0, 0, tarfile.REGTYPE, hashlib.sha256(content).hexdigest(), len(content))]
-    (config, files), (other_config, other_files) = contents(one), contents(other)
+    (config, files), (other_config, other_files) = contents(one, *architecture or [None]), contents(other, *architecture or [None])
+    assert architecture in ([], [config["architecture"]]), config["architecture"]
     for path, found in ((one, files), (other, other_files)):
         if found != only:
             sys.exit(f"{path} holds {found}")
     if settings(config) != settings(other_config):
         sys.exit(f"{settings(config)}\n{settings(other_config)}")
+    if architecture:
+        return
     size = pathlib.Path(other).stat().st_size
     print(f"measured: the program has {len(content)} bytes, the archive of its image {size}")
 

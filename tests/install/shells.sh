@@ -85,7 +85,8 @@ for shell in bash fish zsh; do
     offers 'rolekeeper exec ' instancecrossaccount
     offers 'rolekeeper --output-dir /nowhere whoa' whoami
     lacks 'rolekeeper print --output-dir /nowhere ' instancecrossaccount
-    lacks 'rolekeeper status ' instancecrossaccount
+    offers 'rolekeeper status ' instancecrossaccount
+    lacks 'rolekeeper run ' instancecrossaccount
     offers 'rolekeeper exec instancecrossaccount -- rolek' rolekeeper
     # zsh names the directory once and for all, the others with each file.
     case $shell in zsh) file=config ;; *) file=$work/config ;; esac

@@ -102,7 +102,11 @@ KINDS = {
         r"Partial credentials found in (env|shared|config)",
         r"profile missing aws_",
     ),
-    "two sources": (r"both `source_profile` and `cred", r"contains both source_profile and", r"contained both source_"),
+    "two sources": (
+        r"both `source_profile` and `cred|stands in a profile whose credentials come from",
+        r"contains both source_profile and",
+        r"contained both source_",
+    ),
     "no source": (
         r"`role_arn` without `source_profile`|`source_profile` without `role_arn`",
         r"missing: source_profile or credential_source",

@@ -61,7 +61,12 @@ pub(crate) fn read_trusted(path: &Path, largest: usize) -> Result<Zeroizing<Vec<
     } else {
         path.to_owned()
     };
-    read_bytes(&trusted, largest).map_err(|error| match error {
+    read_bounded(&trusted, largest)
+}
+
+/// Reads a file that a setting names, at most `largest` bytes, whoever may change it.
+pub(crate) fn read_bounded(path: &Path, largest: usize) -> Result<Zeroizing<Vec<u8>>, Problem> {
+    read_bytes(path, largest).map_err(|error| match error {
         ReadError::Absent => Problem::Missing,
         ReadError::Other(problem, _) => problem,
     })

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use time::OffsetDateTime;
 
 use super::verify::is_over_dates;
+use crate::config::problem::Problem;
 use crate::timestamp::Rfc3339Seconds;
 
 /// How far an exchange had come when its time ran out.
@@ -91,7 +92,7 @@ pub enum ProxyProblem {
 #[derive(Debug)]
 pub enum CaBundleProblem {
     /// It cannot be read.
-    Unreadable(io::Error),
+    Unreadable(Box<Problem>),
     /// It holds no certificate in PEM form.
     Empty,
 }
@@ -197,8 +198,8 @@ impl fmt::Display for TransportError {
                 }
             }
             Self::BadProxy { variable, complaint } => write!(f, "`{variable}` {complaint}"),
-            Self::CaBundle { path, problem: CaBundleProblem::Unreadable(_) } => {
-                write!(f, "the CA bundle `{}` cannot be read", path.display())
+            Self::CaBundle { path, problem: CaBundleProblem::Unreadable(problem) } => {
+                write!(f, "the CA bundle `{}`: {problem}", path.display())
             }
             Self::CaBundle { path, problem: CaBundleProblem::Empty } => {
                 write!(f, "the CA bundle `{}` holds no PEM certificate", path.display())
@@ -214,7 +215,7 @@ impl Error for TransportError {
             Self::Tls(cause) => Some(cause),
             Self::WrongClock { cause, .. } => Some(cause),
             Self::Proxy { problem: ProxyProblem::Unreachable(cause), .. } => Some(cause),
-            Self::CaBundle { problem: CaBundleProblem::Unreadable(cause), .. } => Some(cause),
+            Self::CaBundle { problem: CaBundleProblem::Unreadable(problem), .. } => problem.cause(),
             Self::Proxy { .. }
             | Self::BadProxy { .. }
             | Self::Timeout(_)

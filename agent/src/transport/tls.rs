@@ -20,6 +20,7 @@ use super::client_key;
 use super::error::{CaBundleProblem, TransportError};
 use super::provider::provider;
 use super::verify::{Times, Verifier};
+use crate::config::read::read_bounded;
 use crate::x509::X509Identity;
 
 /// Verification against the embedded roots, or against those of `ca_bundle` alone, as the AWS CLI does it.
@@ -50,9 +51,13 @@ pub(super) fn client_config(
     Ok(Arc::new(config))
 }
 
+/// The bundles of distributions have a quarter of a megabyte.
+const LARGEST_BUNDLE: usize = 4 * 1024 * 1024;
+
 fn bundle_roots(path: &Path) -> Result<RootCertStore, TransportError> {
     let problem = |problem| TransportError::CaBundle { path: path.to_owned(), problem };
-    let pem = std::fs::read(path).map_err(|cause| problem(CaBundleProblem::Unreadable(cause)))?;
+    let pem = read_bounded(path, LARGEST_BUNDLE)
+        .map_err(|cause| problem(CaBundleProblem::Unreadable(Box::new(cause))))?;
     let mut roots = RootCertStore::empty();
     // Bundles of distributions hold a few certificates that no verifier accepts; those are passed over.
     let certificates = CertificateDer::pem_slice_iter(&pem).filter_map(Result::ok);

@@ -152,6 +152,34 @@ fn a_host_signs_as_roles_anywhere_wants_it() {
     assert_eq!(world.document("anywhere")["AccountId"], "111111111111");
 }
 
+/// By the SDKs' settings for the service, and by the key of our own before them.
+#[test]
+fn a_host_asks_where_its_settings_say() {
+    let world = world();
+    let url = world.fake.roles_anywhere_url();
+    let ours = format!("rolekeeper_roles_anywhere_endpoint = {url}\n");
+    let plain = world.text("config").replace(&ours, "");
+    let elsewhere = "https://elsewhere.invalid";
+    let services = format!("[services s]\nrolesanywhere =\n  endpoint_url = {url}\n");
+    let at = |line: &str| plain.replace("[profile anywhere]\n", &format!("[profile anywhere]\n{line}"));
+    for (config, variables) in [
+        (
+            plain.clone(),
+            vec![("AWS_ENDPOINT_URL_ROLESANYWHERE", url.as_str()), ("AWS_ENDPOINT_URL", elsewhere)],
+        ),
+        (at(&format!("endpoint_url = {elsewhere}\n")), vec![("AWS_ENDPOINT_URL", url.as_str())]),
+        (at(&format!("services = s\nendpoint_url = {elsewhere}\n")) + &services, vec![]),
+        (at(&format!("endpoint_url = {url}\n")), vec![]),
+        (at(&ours), vec![("AWS_ENDPOINT_URL_ROLESANYWHERE", elsewhere)]),
+        (at(&ours), vec![("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "true"), ("AWS_ENDPOINT_URL", elsewhere)]),
+    ] {
+        world.write("config", &config);
+        world.fake.clear_log();
+        world.run_in(&variables, &["refresh", "--force", "anywhere"]).assert_silent_success();
+        assert_eq!(world.asked().len(), 1, "{config}");
+    }
+}
+
 #[test]
 fn a_role_on_top_is_assumed_with_the_session_and_for_an_hour() {
     let world = world();

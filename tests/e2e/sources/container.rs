@@ -48,6 +48,19 @@ fn one_answer_serves_all_chains_that_start_at_the_container() {
     world.assert_no_imds();
 }
 
+/// A task has its address in the environment, and what it wants on the command line.
+#[test]
+fn a_task_needs_no_file() {
+    let world = World::new("");
+    let mut command = world.bare_command(&["refresh", "--credential-source", "EcsContainer"]);
+    command.args(["--role-arn", EFGH, "--region", "us-east-1", "--profile-name", "task", "--output-dir"]);
+    let run = Run::of(command.arg(world.out()).env(FULL, world.fake.container_url()));
+    run.assert_silent_success();
+    assert_eq!(world.document("task")["AccountId"], "222222222222");
+    assert_eq!((asked(&world), world.assumptions().len()), (1, 1));
+    world.assert_no_imds();
+}
+
 #[test]
 fn the_token_file_is_read_each_time_and_sent_as_it_is() {
     let world = World::new(BASE);

@@ -4,7 +4,7 @@ use std::fs;
 use std::process::Command;
 
 use fake_aws::scenario::{EFGH, LONG};
-use fake_aws::{Action, Fault, Kind, Permission, Received, Trust, TrustStatement};
+use fake_aws::{Action, Assertion, Fault, Kind, Permission, Received, Trust, TrustStatement};
 use time::Duration;
 
 use crate::host::{has_root, set_mode};
@@ -186,7 +186,7 @@ fn with_assertion() -> World {
 #[test]
 fn a_saml_assertion_is_sent_unsigned_however_its_lines_are_broken() {
     let world = with_assertion();
-    let assertion = world.fake.sts().saml_assertion(LONG, SAML, "alice@example.com", Duration::minutes(5));
+    let assertion = world.fake.sts().saml_response(&Assertion::new(LONG, SAML, "alice@example.com"));
     let (first, second) = assertion.split_at(64);
     world.write("assertion", format!("{first}\r\n{second}\n"));
     refresh(&world).assert_silent_success();
@@ -218,19 +218,170 @@ fn what_is_no_valid_assertion_is_named() {
         refresh(&world).assert_failure(75, &["assertion", says]);
     }
     assert!(asked(&world).is_empty());
-    let sts = world.fake.sts();
-    let old = sts.saml_assertion(LONG, SAML, "alice", Duration::minutes(-1));
-    world.write("assertion", old);
-    refresh(&world).assert_failure(77, &["ExpiredToken", "whoever writes it has to renew it"]);
-    world.write("assertion", sts.saml_assertion(EFGH, SAML, "alice", Duration::minutes(5)));
-    refresh(&world).assert_failure(77, &["AccessDenied", "sts:AssumeRoleWithSAML"]);
-    let good = sts.saml_assertion(LONG, SAML, "alice", Duration::minutes(5));
-    // A character in the middle, of the name in the assertion or beside it.
-    let (first, second) = good.split_at(good.len() / 2);
-    let other = if second.starts_with('A') { "B" } else { "A" };
-    world.write("assertion", format!("{first}{other}{}", second.split_at(1).1));
-    refresh(&world).assert_failure(77, &["InvalidIdentityToken"]);
     world.write("assertion", "A".repeat(100_000));
     refresh(&world).assert_failure(77, &["InvalidIdentityToken"]);
+    assert_eq!(asked(&world).len(), 1, "as long as STS allows");
     assert!(world.is_unpublished("a"));
+}
+
+#[test]
+fn what_sts_says_of_a_response_is_named_with_advice() {
+    let world = with_assertion();
+    let good = || Assertion::new(LONG, SAML, "alice");
+    let bad = "check the file's issuer and audience";
+    for (assertion, code, advice) in [
+        (
+            Assertion { not_on_or_after: Duration::minutes(-1), not_before: Duration::minutes(-9), ..good() },
+            "ExpiredToken",
+            "whoever writes it has to renew it",
+        ),
+        (Assertion { not_before: Duration::minutes(2), ..good() }, "not valid yet", bad),
+        (Assertion { audience: "https://other.example", ..good() }, "Audience", bad),
+        (Assertion { recipient: "https://other.example", ..good() }, "Invalid recipient", bad),
+        (Assertion { role: EFGH, ..good() }, "AccessDenied", "sts:AssumeRoleWithSAML"),
+        (
+            Assertion { provider: "arn:aws:iam::222222222222:saml-provider/other", ..good() },
+            "AccessDenied",
+            "sts:AssumeRoleWithSAML",
+        ),
+        (Assertion { session_name: "a b", ..good() }, "ValidationError", ""),
+    ] {
+        world.write("assertion", world.fake.sts().saml_response(&assertion));
+        let run = world.run(&["refresh", "--force"]);
+        assert!(matches!(run.code, 77 | 78), "{run:?}");
+        run.assert_failure(run.code, &[code, advice, LONG]);
+        assert!(world.is_unpublished("a"));
+    }
+}
+
+/// The verifier is one: whatever was changed after the signature, and whatever is not what was signed, is refused.
+#[test]
+fn a_response_that_was_changed_on_its_way_is_refused() {
+    type Change = fn(String) -> String;
+    let second = |response: String| {
+        let (start, rest) = response.split_once("<Assertion").unwrap();
+        let (assertion, end) = rest.split_once("</Assertion>").unwrap();
+        let forged = assertion.replace("_0f2e1d3c", "_forged").replace("alice", "mallory");
+        format!("{start}<Assertion{forged}</Assertion><Assertion{assertion}</Assertion>{end}")
+    };
+    let wrapped = |response: String| {
+        let (start, rest) = response.split_once("<Assertion").unwrap();
+        let (assertion, end) = rest.split_once("</Assertion>").unwrap();
+        let forged = assertion.replace("_0f2e1d3c", "_forged").replace("alice", "mallory");
+        format!("{start}<Assertion{forged}<Old><Assertion{assertion}</Assertion></Old></Assertion>{end}")
+    };
+    let changes: [(&str, Change); 12] = [
+        ("another name", |response| response.replace("alice", "mallory")),
+        ("a longer life", |response| response.replacen("NotOnOrAfter=\"2", "NotOnOrAfter=\"3", 9)),
+        ("another role", |response| response.replace("role/twelve-hours", "role/efgh")),
+        ("a further attribute", |response| {
+            response.replace("<AttributeStatement>", "<AttributeStatement><Attribute Name=\"x\"/>")
+        }),
+        ("another signature", |response| response.replace("<ds:SignatureValue>", "<ds:SignatureValue>AAAA")),
+        ("no signature", |response| {
+            let (start, rest) = response.split_once("<ds:Signature ").unwrap();
+            format!("{start}{}", rest.split_once("</ds:Signature>").unwrap().1)
+        }),
+        ("another digest", |response| response.replace("<ds:DigestValue>", "<ds:DigestValue>AAAA")),
+        ("a weaker algorithm", |response| {
+            response.replace("2001/04/xmldsig-more#rsa-sha256", "2000/09/xmldsig#rsa-sha1")
+        }),
+        ("another reference", |response| response.replace("URI=\"#_0f2e1d3c\"", "URI=\"#_response\"")),
+        ("the same name twice", |response| response.replace("ID=\"_response\"", "ID=\"_0f2e1d3c\"")),
+        ("a second assertion", second),
+        ("an assertion around it", wrapped),
+    ];
+    let world = with_assertion();
+    for (name, changed) in changes {
+        let assertion = Assertion { changed, ..Assertion::new(LONG, SAML, "alice") };
+        world.write("assertion", world.fake.sts().saml_response(&assertion));
+        refresh(&world).assert_failure(77, &["InvalidIdentityToken", "check the file's issuer"]);
+        assert!(world.is_unpublished("a"), "{name}");
+    }
+    // What is not part of the canonical form, or not of the assertion, may change.
+    let changes: [Change; 3] = [
+        |response| response.replace("Destination=", "Consent=\"none\" Destination="),
+        |response| response.replace("Version=\"2.0\" ID=\"_0f2e1d3c\"", "ID='_0f2e1d3c'   Version='2.0'"),
+        |response| response.replace("alice</NameID>", "ali<!-- a comment -->ce</NameID>"),
+    ];
+    for changed in changes {
+        let assertion = Assertion { changed, ..Assertion::new(LONG, SAML, "alice") };
+        world.write("assertion", world.fake.sts().saml_response(&assertion));
+        refresh(&world).assert_silent_success();
+    }
+}
+
+/// Policies are what these calls take beside the proof; the session may then do less than its role.
+#[test]
+fn session_policies_narrow_the_session_of_an_identity() {
+    const OWN: &str = "arn:aws:iam::222222222222:policy/readers";
+    let allow = |action: &str| {
+        format!(
+            "{{\"Version\": \"2012-10-17\", \"Statement\": [{{\"Effect\": \"Allow\", \"Action\": \"{action}\", \"Resource\": \"*\"}}]}}"
+        )
+    };
+    for is_saml in [false, true] {
+        let world = if is_saml { with_assertion() } else { with_token("") };
+        world.fake.iam().permit(LONG, Permission::allow("s3:*", "*"));
+        world.fake.iam().add_policy(OWN, &[Permission::allow("s3:GetObject", "*")]);
+        if is_saml {
+            world.write("assertion", world.fake.sts().saml_response(&Assertion::new(LONG, SAML, "alice")));
+        } else {
+            world.write("token", token(&world, 5));
+        }
+        let plain = world.text("config");
+        let file = world.write("policy.json", allow("s3:ListBucket"));
+        let file = format!("rolekeeper_policy_file = {}\n", file.display());
+        for (lines, policy, arn, status) in [
+            (String::new(), None, None, 200),
+            (format!("rolekeeper_policy = {}\n", allow("s3:ListBucket")), Some("s3:ListBucket"), None, 200),
+            (format!("rolekeeper_policy = {}\n", allow("s3:GetObject")), Some("s3:GetObject"), None, 403),
+            (file, Some("s3:ListBucket"), None, 200),
+            (format!("rolekeeper_policy_arns = {OWN}\n"), None, Some(OWN), 403),
+            (
+                format!("rolekeeper_policy_arns = {OWN}\nrolekeeper_policy = {}\n", allow("s3:ListBucket")),
+                Some("s3:ListBucket"),
+                Some(OWN),
+                200,
+            ),
+        ] {
+            world.write("config", format!("{plain}{lines}"));
+            // Without force: another policy asks for another session.
+            world.run(&["refresh"]).assert_silent_success();
+            let sent = asked(&world).pop().unwrap();
+            assert_eq!(sent.parameter("Policy").is_some(), policy.is_some(), "{lines}");
+            assert!(sent.parameter("Policy").unwrap_or_default().contains(policy.unwrap_or_default()));
+            assert_eq!(sent.parameter("PolicyArns.member.1.arn"), arn, "{lines}");
+            for never in [
+                "Tags.member.1.Key",
+                "TransitiveTagKeys.member.1",
+                "SourceIdentity",
+                "ExternalId",
+                "SerialNumber",
+            ] {
+                assert_eq!(sent.parameter(never), None);
+            }
+            assert_eq!(world.list("a", "my-bucket-2"), status, "saml {is_saml}: {lines}");
+        }
+        assert_eq!(asked(&world).len(), 6);
+    }
+}
+
+/// What the AWS CLI passes over is passed over here as well, and said with `-v`.
+#[test]
+fn what_an_identity_does_not_take_is_not_sent() {
+    let world = with_token(
+        "external_id = ab\nmfa_serial = arn:aws:iam::222222222222:mfa/me\ncredential_source = Ec2InstanceMetadata\n",
+    );
+    world.write("token", token(&world, 5));
+    let run = world.run(&["refresh", "-v"]);
+    assert_eq!(run.code, 0, "{run:?}");
+    for key in ["external_id", "mfa_serial", "credential_source"] {
+        assert!(run.stderr.contains(&format!("profile `a`: `{key}` is ignored")), "{run:?}");
+    }
+    let sent = asked(&world).pop().unwrap();
+    assert_eq!((sent.parameter("ExternalId"), sent.parameter("SerialNumber")), (None, None));
+    world.assert_no_imds();
+    let shown = world.run(&["status", "--json"]).stdout;
+    assert!(shown.contains("`external_id` is ignored"), "{shown}");
 }

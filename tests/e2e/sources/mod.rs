@@ -1,6 +1,7 @@
 //! Base sources other than the instance metadata service: what is asked of whom, what is believed, and what a bad one
 //! can do.
 
+mod bad_files;
 mod behind_proxy;
 mod certificates;
 mod container;

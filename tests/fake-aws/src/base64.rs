@@ -1,4 +1,5 @@
-//! Base64 in the alphabet for URLs, without padding, as JWTs use it. Knows nothing of what it carries.
+//! Base64: in the alphabet for URLs, without padding, as JWTs use it, and in the other one with padding, as XML and HTTP
+//! do. Knows nothing of what it carries.
 
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
@@ -36,9 +37,27 @@ pub(crate) fn decode(text: &str) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
+/// `bytes` as text of the other alphabet, padded.
+pub(crate) fn encode_padded(bytes: &[u8]) -> String {
+    let mut text = encode(bytes).replace('-', "+").replace('_', "/");
+    while !text.len().is_multiple_of(4) {
+        text.push('=');
+    }
+    text
+}
+
+/// The bytes of `text` in the other alphabet; `None` also where the padding is not right.
+pub(crate) fn decode_padded(text: &str) -> Option<Vec<u8>> {
+    if !text.len().is_multiple_of(4) || text.contains(['-', '_']) {
+        return None;
+    }
+    let bare = text.strip_suffix("==").or_else(|| text.strip_suffix('=')).unwrap_or(text);
+    decode(&bare.replace('+', "-").replace('/', "_"))
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{decode, encode};
+    use super::{decode, decode_padded, encode, encode_padded};
 
     #[test]
     fn what_is_encoded_is_decoded() {
@@ -46,7 +65,12 @@ mod tests {
         assert_eq!(encode(b"{}"), "e30");
         for length in 0..20_u8 {
             let bytes: Vec<u8> = (0..length).map(|byte| byte.wrapping_mul(73)).collect();
-            assert_eq!(decode(&encode(&bytes)), Some(bytes));
+            assert_eq!(decode(&encode(&bytes)), Some(bytes.clone()));
+            assert_eq!(decode_padded(&encode_padded(&bytes)), Some(bytes));
+        }
+        assert_eq!(encode_padded(b"\xfb\xff"), "+/8=");
+        for text in ["-_8=", "+/8", "+/8==", "+/8=====", "===="] {
+            assert_eq!(decode_padded(text), None, "{text}");
         }
         assert_eq!(decode("a+b"), None);
     }

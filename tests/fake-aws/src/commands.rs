@@ -3,12 +3,13 @@
 
 use std::time::Duration;
 
-use fake_aws::{Action, FakeAws, Fault, Kind, Service};
+use fake_aws::{Action, Assertion, FakeAws, Fault, Kind, Service};
 
 /// What the lines may say, for whoever asks or errs.
 pub(crate) const HELP: &str = "imds|sts|s3 fail STATUS CODE [TIMES], imds|sts|s3 hang|reset|truncate [TIMES], \
                                imds|sts|s3 delay MS, imds|sts|s3 heal, imds|sts lifetime SECONDS, \
-                               imds|sts clock SECONDS, sts token ISSUER SUBJECT AUDIENCE SECONDS, imds attach ARN|none, imds rotate, \
+                               imds|sts clock SECONDS, sts token ISSUER SUBJECT AUDIENCE SECONDS, \
+                               sts assertion ROLE PROVIDER SESSION, imds attach ARN|none, imds rotate, \
                                container token TEXT|none, counts, requests";
 
 /// Carries out one line, and says what to answer.
@@ -24,6 +25,10 @@ pub(crate) fn obey(fake: &FakeAws, line: &str) -> Result<String, Box<dyn std::er
         ["sts", "token", issuer, subject, audience, seconds] => {
             let lifetime = time::Duration::seconds(seconds.parse()?);
             return Ok(format!("OK {}", fake.sts().web_identity_token(issuer, subject, audience, lifetime)));
+        }
+        ["sts", "assertion", role, provider, session] => {
+            let assertion = Assertion::new(role, provider, session);
+            return Ok(format!("OK {}", fake.sts().saml_response(&assertion)));
         }
         [service, "fail", status, code, times @ ..] => {
             fail(fake, service, Action::error(status.parse()?, code), times)?;

@@ -8,6 +8,7 @@ use crate::iam::{Identity, Keys, Permission, Role, SessionTag, Trust};
 use crate::imds::{ExpirationForm, Refusal};
 use crate::record::Service;
 use crate::state::Shared;
+use crate::sts::Assertion;
 
 /// A handle of one service, with what all three have in common.
 macro_rules! handle {
@@ -220,19 +221,10 @@ impl Sts<'_> {
         crate::sts::mint(&state.sts.issuer, issuer, subject, audience, end)
     }
 
-    /// A SAML response in base64 that lets the subject take `role` through `provider`, a `saml-provider/` of the role's
-    /// account, and names the session, for `lifetime`, which may be negative.
+    /// A SAML response in base64 with this assertion, signed by the identity provider.
     #[must_use]
-    pub fn saml_assertion(
-        &self,
-        role: &str,
-        provider: &str,
-        session_name: &str,
-        lifetime: time::Duration,
-    ) -> String {
-        let state = self.shared.lock();
-        let end = state.sts.now().saturating_add(lifetime);
-        crate::sts::assertion(&state.sts.issuer, role, provider, session_name, end)
+    pub fn saml_response(&self, assertion: &Assertion<'_>) -> String {
+        crate::sts::respond(assertion, self.shared.lock().sts.now())
     }
 
     /// The codes that MFA devices show from now on, each of which counts once; without this, 123456 always counts.

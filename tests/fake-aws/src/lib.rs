@@ -52,3 +52,4 @@ pub use iam::{Effect, Keys, Permission, Role, SessionTag, Trust, TrustStatement}
 pub use imds::{ExpirationForm, Refusal};
 pub use options::{Issuer, Options, Validity};
 pub use record::{Counts, Kind, Received, Service};
+pub use sts::Assertion;

@@ -23,7 +23,7 @@ pub const LONG: &str = "arn:aws:iam::222222222222:role/twelve-hours";
 pub const SHORT: &str = "arn:aws:iam::222222222222:role/one-hour";
 /// Trusts `abcd` and alice, also with tags and a source identity; its ARN has a path.
 pub const TAGGED: &str = "arn:aws:iam::222222222222:role/teams/blue/tagged";
-/// Trusts the OIDC provider `issuer.example`, and may assume the first role of the chain.
+/// Trusts the OIDC provider `issuer.example` and the SAML provider `idp`, and may assume the first role of the chain.
 pub const POD: &str = "arn:aws:iam::222222222222:role/pod";
 /// A user with long-term keys who may assume every role of this scenario.
 pub const ALICE: &str = "arn:aws:iam::111111111111:user/alice";
@@ -116,10 +116,15 @@ pub(crate) fn directory() -> Directory {
     directory.add_role(
         Role::new(POD)
             .trust(
-                Trust::nobody().and(
-                    TrustStatement::new("arn:aws:iam::222222222222:oidc-provider/issuer.example")
-                        .action("sts:AssumeRoleWithWebIdentity"),
-                ),
+                Trust::nobody()
+                    .and(
+                        TrustStatement::new("arn:aws:iam::222222222222:oidc-provider/issuer.example")
+                            .action("sts:AssumeRoleWithWebIdentity"),
+                    )
+                    .and(
+                        TrustStatement::new("arn:aws:iam::222222222222:saml-provider/idp")
+                            .action("sts:AssumeRoleWithSAML"),
+                    ),
             )
             .permission(Permission::allow("sts:AssumeRole", &hop(1))),
     );

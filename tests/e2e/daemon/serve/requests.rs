@@ -1,7 +1,7 @@
 //! Who is answered, and who is refused: requests that two parsers could read differently, other hosts' names, tokens
 //! that are not the profile's, clients that are slow, many or both.
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::thread;
 use std::time::Duration;
@@ -226,6 +226,26 @@ fn slow_clients_are_sent_away_and_hold_up_nobody() {
         assert!(longest < Duration::from_secs(6), "{longest:?}");
         drop(silent);
     });
+    daemon.stop(Signal::SIGTERM);
+}
+
+/// There is room for 128; whoever came first goes first, long before the time of a silent client is over.
+#[test]
+fn more_clients_than_there_is_room_for_make_the_oldest_go() {
+    let (world, mut daemon, address) = endpoint();
+    let one = request(address, NAME, &token(&world, NAME));
+    let streams: Vec<TcpStream> = (0..300).map(|_| TcpStream::connect(address).unwrap()).collect();
+    // Accepted in this order, so that it was the turn of all before.
+    assert_eq!(send(address, &one).status, 200);
+    let is_closed = |stream: &TcpStream| {
+        stream.set_nonblocking(true).unwrap();
+        (&mut &*stream).read(&mut [0]).is_ok()
+    };
+    let closed: Vec<bool> = streams.iter().map(is_closed).collect();
+    let room = closed.iter().filter(|closed| !**closed).count();
+    assert!((100..=128).contains(&room), "{room} connections are held");
+    let first_open = closed.iter().position(|closed| !closed).unwrap();
+    assert!(closed.iter().skip(first_open).all(|closed| !closed), "the oldest went: {closed:?}");
     daemon.stop(Signal::SIGTERM);
 }
 

@@ -39,7 +39,7 @@ pub(super) fn verify(
     let listed = parameter("SignedHeaders").ok_or("Missing SignedHeaders")?;
     let signature = parameter("Signature").and_then(unhex).ok_or("Missing Signature")?;
 
-    let leaf_der = standard_base64(header("x-amz-x509")?).ok_or("Untrusted certificate. Malformed")?;
+    let leaf_der = base64::decode_padded(header("x-amz-x509")?).ok_or("Untrusted certificate. Malformed")?;
     let (_, leaf) = X509Certificate::from_der(&leaf_der).map_err(|_| "Untrusted certificate. Malformed")?;
     check_chain(&leaf, request.header("x-amz-x509-chain"), root, now)?;
 
@@ -80,7 +80,7 @@ fn check_chain(
     }
     let (_, root) = X509Certificate::from_der(root).map_err(|_| UNTRUSTED)?;
     let ders: Option<Vec<Vec<u8>>> =
-        chain.map_or(Some(Vec::new()), |text| text.split(',').map(standard_base64).collect());
+        chain.map_or(Some(Vec::new()), |text| text.split(',').map(base64::decode_padded).collect());
     let ders = ders.ok_or(UNTRUSTED)?;
     let mut issuers = Vec::new();
     for der in &ders {
@@ -134,12 +134,6 @@ fn canonical(request: &Request, listed: &str) -> Result<String, String> {
     }
     let payload = hex(digest(&SHA256, &request.body).as_ref());
     Ok(format!("{}\n{}\n{}\n{headers}\n{listed}\n{payload}", request.method, request.path(), pairs.join("&")))
-}
-
-fn standard_base64(text: &str) -> Option<Vec<u8>> {
-    let is_standard = text.len().is_multiple_of(4) && !text.contains(['-', '_']);
-    let text = text.trim_end_matches('=').replace('+', "-").replace('/', "_");
-    base64::decode(&text).filter(|_| is_standard)
 }
 
 fn hex(bytes: &[u8]) -> String {

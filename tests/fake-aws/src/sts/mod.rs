@@ -10,6 +10,7 @@ mod session;
 mod session_policy;
 mod session_tags;
 mod web_identity;
+mod xml_signature;
 
 use std::time::Duration;
 
@@ -25,7 +26,8 @@ use crate::{clock, form, issue};
 use error::StsError;
 
 pub(crate) use error::ordered_error;
-pub(crate) use saml::assertion;
+pub use saml::Assertion;
+pub(crate) use saml::respond;
 pub(crate) use web_identity::mint;
 
 const VERSION: &str = "2011-06-15";
