@@ -125,21 +125,21 @@ impl Outside {
     }
 }
 
-/// Has the configuration read by a process of its own; whether a reload was asked for meanwhile. `None` where the
-/// daemon shall end.
+/// Has the configuration read by a process of its own, and notes whether a reload was asked for meanwhile: also where it
+/// cannot be used, since it may have been mended since. `None` where the daemon shall end.
 fn read_apart(
     ground: Ground,
     anchor: Option<Anchor>,
     outside: &Outside,
     is_ready: bool,
-) -> Result<Option<(Scene, bool)>, Error> {
+    asked_to_reload: &mut bool,
+) -> Result<Option<Scene>, Error> {
     let scene = Scene::unread(ground, anchor)?;
     let attended = outside.attend(scene.start(Work::Load)?, is_ready)?;
-    let Attended::Ended(done, asked_to_reload) = attended else { return Ok(None) };
+    let Attended::Ended(done, asked) = attended else { return Ok(None) };
+    *asked_to_reload |= asked;
     match done? {
-        (Reply::Loaded(roster), _) => {
-            Ok(Some((Scene { roster: Arc::new(roster), ..scene }, asked_to_reload)))
-        }
+        (Reply::Loaded(roster), _) => Ok(Some(Scene { roster: Arc::new(roster), ..scene })),
         (other, _) => Err(other.into_error()),
     }
 }
@@ -191,13 +191,13 @@ struct Daemon {
 impl Daemon {
     /// `None` where it was told to end before it had begun.
     fn start(ground: Ground, load: &Load<'_>, outside: &Outside) -> Result<Option<Self>, Error> {
-        let read = read_apart(ground.clone(), None, outside, false);
-        let (mut scene, asked_before) = match read {
-            Ok(Some(read)) => read,
+        let mut asked_before = false;
+        let mut scene = match read_apart(ground.clone(), None, outside, false, &mut asked_before) {
+            Ok(Some(scene)) => scene,
             Ok(None) => return Ok(None),
             Err(Error::Worker(cause)) => {
                 debug!("work is done within the daemon: {cause}");
-                (Scene::within(ground, None, load)?, false)
+                Scene::within(ground, None, load)?
             }
             Err(error) => return Err(error),
         };
@@ -383,13 +383,13 @@ impl Daemon {
         let (ground, anchor) = (self.scene.ground.clone(), self.scene.anchor.clone());
         let scene = match &self.scene.place {
             Place::Within(_) => Scene::within(ground, anchor, load)?,
-            Place::Apart(_) => match read_apart(ground, anchor, outside, self.is_ready)? {
-                None => return Ok(ControlFlow::Break(())),
-                Some((scene, asked_to_reload)) => {
-                    self.asked_to_reload |= asked_to_reload;
-                    scene
+            Place::Apart(_) => {
+                let asked = &mut self.asked_to_reload;
+                match read_apart(ground, anchor, outside, self.is_ready, asked)? {
+                    None => return Ok(ControlFlow::Break(())),
+                    Some(scene) => scene,
                 }
-            },
+            }
         };
         let (from, to) = (&self.scene.roster.output_dir, &scene.roster.output_dir);
         if from != to {

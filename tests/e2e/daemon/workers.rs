@@ -170,6 +170,42 @@ fn a_reload_is_never_lost_however_it_meets_the_work() {
 }
 
 #[test]
+fn a_reload_that_is_asked_for_while_a_configuration_is_read_is_not_lost() {
+    if !has_program("strace") {
+        return;
+    }
+    let world = World::new(&switching("p0", EFGH));
+    // A worker answers and then takes its time to end, so that what it has read is of before the next signal.
+    let slow = "inject=exit_group:delay_enter=700000";
+    let described = world.command(&["run"]);
+    let mut command = Command::new("strace");
+    command.args(["-D", "-f", "-qq", "-o", "/dev/null", "-e", "trace=exit_group", "-e", slow]).env_clear();
+    command.arg(described.get_program()).args(described.get_args());
+    command.envs(described.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let mut daemon = Daemon::of(&world, &mut command);
+    wait_until(SOON, "credentials", || has_published(&world, "p0"));
+    idle(&daemon);
+    let reload = |config: &str| {
+        world.write("config", config);
+        daemon.signal(Signal::SIGHUP);
+    };
+    let good = switching("p0", EFGH);
+    // Once while one is read that cannot be used, and once while one is that can.
+    for (round, read) in ["[profile x\n", &good].into_iter().enumerate() {
+        let mistake = format!("{good}rolekeeper_round_{round} = 1\n");
+        reload(read);
+        wait_until(SOON, "the worker", || !workers(&daemon).is_empty());
+        let_pass(Duration::from_millis(350));
+        assert!(!workers(&daemon).is_empty(), "it is about to end");
+        reload(&mistake);
+        daemon.wait_for_log(&format!("`rolekeeper_round_{round}`"));
+        idle(&daemon);
+    }
+    daemon.signal(Signal::SIGTERM);
+    daemon.end(SOON);
+}
+
+#[test]
 fn a_hook_inherits_nothing_of_the_exchange_between_daemon_and_worker() {
     let hook = "rolekeeper_on_rotate = /bin/sh -c 'ls -l /proc/$$/fd'\n";
     let world = World::new(&format!("{INSTANCE_CROSS_ACCOUNT}{hook}"));
