@@ -70,7 +70,7 @@ pub(crate) fn run(
     let corrects_clock = environment.corrects_clock();
     let proxies = ProxyRules::of(environment);
     let ground = Ground { program: program.into(), clock, seed, corrects_clock, proxies };
-    if let Some(mut daemon) = Daemon::start(ground, load, &outside)? {
+    if let Some(mut daemon) = Daemon::start(&ground, load, &outside)? {
         let (kept, place) = (daemon.generations.len(), daemon.scene.roster.output_dir.display());
         info!("keeping {kept} profiles in `{place}`");
         let end = daemon.obey(load, &outside);
@@ -144,6 +144,25 @@ fn read_apart(
     }
 }
 
+/// The same, or within the daemon where no process can be started: the want may be a passing one, so each reload of a
+/// daemon that works so tries again.
+fn read_anyhow(
+    ground: &Ground,
+    anchor: Option<Anchor>,
+    load: &Load<'_>,
+    outside: &Outside,
+    is_ready: bool,
+    asked_to_reload: &mut bool,
+) -> Result<Option<Scene>, Error> {
+    match read_apart(ground.clone(), anchor.clone(), outside, is_ready, asked_to_reload) {
+        Err(Error::Worker(cause)) => {
+            debug!("work is done within the daemon: {cause}");
+            Scene::within(ground.clone(), anchor, load).map(Some)
+        }
+        read => read,
+    }
+}
+
 /// Takes the lock of the one daemon; whether a reload was asked for meanwhile. `None` where this one shall end before it
 /// has got it.
 fn lock(scene: &Scene, outside: &Outside) -> Result<Option<(File, bool)>, Error> {
@@ -190,17 +209,10 @@ struct Daemon {
 
 impl Daemon {
     /// `None` where it was told to end before it had begun.
-    fn start(ground: Ground, load: &Load<'_>, outside: &Outside) -> Result<Option<Self>, Error> {
+    fn start(ground: &Ground, load: &Load<'_>, outside: &Outside) -> Result<Option<Self>, Error> {
         let mut asked_before = false;
-        let mut scene = match read_apart(ground.clone(), None, outside, false, &mut asked_before) {
-            Ok(Some(scene)) => scene,
-            Ok(None) => return Ok(None),
-            Err(Error::Worker(cause)) => {
-                debug!("work is done within the daemon: {cause}");
-                Scene::within(ground, None, load)?
-            }
-            Err(error) => return Err(error),
-        };
+        let read = read_anyhow(ground, None, load, outside, false, &mut asked_before)?;
+        let Some(mut scene) = read else { return Ok(None) };
         let Some((lock, asked_between)) = lock(&scene, outside)? else { return Ok(None) };
         let Attended::Ended(done, asked_since) = outside.attend(scene.start(Work::Look)?, false)? else {
             return Ok(None);
@@ -381,16 +393,12 @@ impl Daemon {
 
     fn adopt(&mut self, load: &Load<'_>, outside: &Outside) -> Result<ControlFlow<()>, Error> {
         let (ground, anchor) = (self.scene.ground.clone(), self.scene.anchor.clone());
-        let scene = match &self.scene.place {
-            Place::Within(_) => Scene::within(ground, anchor, load)?,
-            Place::Apart(_) => {
-                let asked = &mut self.asked_to_reload;
-                match read_apart(ground, anchor, outside, self.is_ready, asked)? {
-                    None => return Ok(ControlFlow::Break(())),
-                    Some(scene) => scene,
-                }
-            }
+        let asked = &mut self.asked_to_reload;
+        let read = match &self.scene.place {
+            Place::Within(_) => read_anyhow(&ground, anchor, load, outside, self.is_ready, asked)?,
+            Place::Apart(_) => read_apart(ground, anchor, outside, self.is_ready, asked)?,
         };
+        let Some(scene) = read else { return Ok(ControlFlow::Break(())) };
         let (from, to) = (&self.scene.roster.output_dir, &scene.roster.output_dir);
         if from != to {
             return Err(Error::OutputMoved { from: from.clone(), to: to.clone() });
