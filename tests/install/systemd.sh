@@ -193,6 +193,70 @@ rm "$root/etc/systemd/system/rolekeeper.service.d/merge.conf"
 configuration
 inside systemctl daemon-reload
 
+step 'within the confinement: a process as source, the endpoint, and its port below 1024 with the drop-in'
+# What a source of one's own does: it looks for the network, for programs, and for a place to write.
+install -m 755 /dev/stdin "$root/usr/local/bin/source" <<'END'
+#!/bin/sh
+set -eu
+metadata=http://169.254.169.254/latest
+token=$(curl --silent --fail --request PUT --header 'X-aws-ec2-metadata-token-ttl-seconds: 60' $metadata/api/token)
+get() { curl --silent --fail --header "X-aws-ec2-metadata-token: $token" "$metadata/meta-data/iam/security-credentials/$1"; }
+get "$(get '')" >/tmp/answer
+exec python3 -c 'import json; a = json.load(open("/tmp/answer")); print(json.dumps({"Version": 1, "AccessKeyId": a["AccessKeyId"], "SecretAccessKey": a["SecretAccessKey"], "SessionToken": a["Token"], "Expiration": a["Expiration"]}))'
+END
+process='[profile process]
+credential_process = /usr/local/bin/source
+[profile behind]
+role_arn = arn:aws:iam::222222222222:role/one-hour
+source_profile = process
+region = us-east-1
+ca_bundle = /etc/rolekeeper/ca.pem
+rolekeeper_owner = app'
+served() { # PORT PROFILE DIRECTORY: what a consumer that runs as app is told
+    inside setpriv --reuid app --regid app --clear-groups python3 -c "
+import sys, urllib.request
+request = urllib.request.Request('http://127.0.0.1:$1/profiles/$2', headers={'Authorization': open('$3/profiles/$2/token').read()})
+print(urllib.request.urlopen(request, timeout=5).read().decode())"
+}
+configuration "$process"
+sed -i 's/^\[rolekeeper\]$/&\nserve = 127.0.0.1:911/' "$root/etc/rolekeeper/config"
+inside systemctl restart rolekeeper
+eventually 10 inside test -s $files/behind/credentials || fail "nothing from the process: $(inside rolekeeper status)"
+inside test ! -e $files/behind/token || fail 'a token without a port'
+unit rolekeeper.service.d/port.conf <<'END'
+[Service]
+CapabilityBoundingSet=CAP_NET_BIND_SERVICE
+END
+inside systemctl daemon-reload
+inside systemctl restart rolekeeper
+eventually 10 inside test -s $files/behind/token || fail 'no token with the drop-in'
+served 911 behind /run/rolekeeper | has SecretAccessKey || fail 'the endpoint does not answer'
+rm "$root/etc/systemd/system/rolekeeper.service.d/port.conf"
+sed -i 's/^serve = .*/serve = 127.0.0.1:8911/' "$root/etc/rolekeeper/config"
+inside systemctl daemon-reload
+inside systemctl restart rolekeeper
+served_there() { served 8911 behind /run/rolekeeper 2>/dev/null | has SecretAccessKey; }
+eventually 10 served_there || fail 'the endpoint does not answer without the drop-in'
+
+step 'within the confinement: a proxy, where nobody but it finds STS'
+ip netns exec "$name" python3 "$repository/tests/install/proxy.py" 3128 "$stage/proxied" &
+cp "$root/etc/hosts" "$stage/hosts"
+echo '127.0.0.1 localhost' >"$root/etc/hosts"
+unit rolekeeper.service.d/proxy.conf <<'END'
+[Service]
+Environment=HTTPS_PROXY=http://127.0.0.1:3128
+END
+configuration
+aws sts lifetime 24
+inside systemctl daemon-reload
+inside systemctl restart rolekeeper
+rotates 'through the proxy'
+has '^sts.us-east-1.amazonaws.com:443$' <"$stage/proxied" || fail 'the proxy was not asked'
+if grep -v '^sts' "$stage/proxied"; then fail 'something else went through the proxy'; fi
+rm "$root/etc/systemd/system/rolekeeper.service.d/proxy.conf"
+cat "$stage/hosts" >"$root/etc/hosts"
+inside systemctl daemon-reload
+
 step 'the timer alone'
 inside systemctl disable --quiet --now rolekeeper
 unit rolekeeper-refresh.timer.d/soon.conf <<'END'
@@ -236,6 +300,20 @@ inside chgrp app /etc/rolekeeper/app.config && inside chmod 640 /etc/rolekeeper/
 inside systemctl start rolekeeper@app
 [ "$(inside stat -c '%U %a' /run/rolekeeper-app)" = 'app 700' ] || fail 'the directory of the user'
 [ "$(inside stat -c '%U %a' /run/rolekeeper-app/credentials)" = 'app 600' ] || fail 'the file of the user'
+
+step 'the endpoint of the unit for one user, below port 1024 with the drop-in'
+sed -i '1i [rolekeeper]\nserve = 127.0.0.1:912' "$root/etc/rolekeeper/app.config"
+unit rolekeeper@app.service.d/port.conf <<'END'
+[Service]
+PrivateUsers=no
+CapabilityBoundingSet=CAP_NET_BIND_SERVICE
+AmbientCapabilities=CAP_NET_BIND_SERVICE
+END
+inside systemctl daemon-reload
+inside systemctl restart rolekeeper@app
+served_to_user() { served 912 only /run/rolekeeper-app 2>/dev/null | has SecretAccessKey; }
+eventually 10 served_to_user || fail "the user's endpoint does not answer: $(property StatusText rolekeeper@app)"
+
 inside systemctl stop rolekeeper@app
 inside test -s /run/rolekeeper-app/credentials || fail 'the files of the user went with the stop'
 
