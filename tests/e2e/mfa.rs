@@ -161,6 +161,22 @@ fn a_wrong_code_is_named_as_such() {
 }
 
 #[test]
+fn who_mistypes_the_code_again_and_again_may_try_again_at_once() {
+    if !has_program("script") {
+        return;
+    }
+    let world = world(&["admin"]);
+    for code in ["654321", "654322", "654323", "654324", "123456"] {
+        let mut terminal = AtTerminal::start(&world, &["refresh"], "");
+        terminal.expect(PROMPT);
+        terminal.type_in(format!("{code}\n").as_bytes());
+        let (ended, screen) = terminal.end();
+        assert_eq!(ended, if code == "123456" { 0 } else { 77 }, "{screen}");
+    }
+    assert!(!world.is_unpublished("admin"));
+}
+
+#[test]
 fn a_code_counts_once_and_each_role_asks_for_its_own() {
     if !has_program("script") {
         return;

@@ -56,17 +56,17 @@ lay_out pod "$manifests/kubernetes/sidecar.yaml"
 [ "$(tr '\n' ' ' <"$laid/order")" = 'rolekeeper app ' ] || fail "the order: $(cat "$laid/order")"
 identity=/var/run/secrets/pods.eks.amazonaws.com/serviceaccount/eks-pod-identity-token
 printf 'of-this-pod' >"$stage/pod-token"
+for_the_group() { chown 0:65532 "$1" && chmod 640 "$1"; } # as the kubelet does it for the group of the pod
+for_the_group "$stage/pod-token"
 aws container token of-this-pod
-aws sts lifetime 10
+aws sts lifetime 14
 agent --volume "$stage/pod-token:$identity:ro" --env "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE=$identity" \
     --env "AWS_CONTAINER_CREDENTIALS_FULL_URI=http://169.254.170.23$path"
 app sh -c "$ask"
 session
 first=$answer
-sleep 6
-app sh -c "$ask"
-session
-[ "$answer" != "$first" ] || fail 'the application does not see the rotation'
+rotated() { app sh -c "$ask" && session && [ "$answer" != "$first" ]; }
+eventually 20 rotated || fail 'the application does not see the rotation'
 gone
 
 step 'Kubernetes: a sidecar that answers over HTTP, as its comment tells'
@@ -80,11 +80,24 @@ app sh -c 'exec curl --silent --show-error --fail --header "Authorization: $(cat
 has '"Token"' <<<"$answer" || fail "the application has: $answer"
 gone
 
-step 'Kubernetes: a sidecar with the identity of a service account (IRSA), and no file'
-aws sts lifetime 3600
+step 'Kubernetes: a sidecar with the identity of a service account (IRSA), as its comment tells'
 token=/var/run/secrets/eks.amazonaws.com/serviceaccount/token
 aws sts token https://issuer.example system:serviceaccount:default:app sts.amazonaws.com 600 >"$stage/oidc-token"
-podman run --detach --name rolekeeper --network=host --user 12345 --read-only --read-only-tmpfs=false --cap-drop=all \
+for_the_group "$stage/oidc-token"
+federated=$stage/federated.yaml
+comment=$(sed -n 's/^#     //p' "$manifests/kubernetes/sidecar.yaml" | sed 's,<the role .*>,arn:aws:iam::222222222222:role/pod,')
+has "^web_identity_token_file = $token\$" <<<"$comment" || fail "the comment: $comment"
+awk -v comment="$comment" '/^    \[profile app\]/ { gsub("\n", "\n    ", comment); print "    " comment } { print }' \
+    "$manifests/kubernetes/sidecar.yaml" | sed 's/^    credential_source = .*/    source_profile = pod/; s,:role/efgh,:role/hop1,' >"$federated"
+lay_out pod "$federated"
+agent --volume "$stage/oidc-token:$token:ro" --env AWS_ROLE_ARN=arn:aws:iam::222222222222:role/pod --env AWS_WEB_IDENTITY_TOKEN_FILE=$token
+podman exec rolekeeper /rolekeeper whoami app | has ':assumed-role/hop1/' || fail 'another identity'
+app sh -c "$ask"
+session
+gone
+
+step 'Kubernetes: the same identity alone, without any file'
+podman run --detach --name rolekeeper --network=host --user 12345 --group-add 65532 --read-only --read-only-tmpfs=false --cap-drop=all \
     --tmpfs /run/rolekeeper:mode=1777 --volume "$stage/oidc-token:$token:ro" "${trusting[@]}" --env AWS_REGION=us-east-1 \
     --env AWS_WEB_IDENTITY_TOKEN_FILE=$token --env AWS_ROLE_ARN=arn:aws:iam::222222222222:role/pod $image >/dev/null
 ready() { podman exec rolekeeper /rolekeeper status --ready >"$stage/said" 2>&1; }

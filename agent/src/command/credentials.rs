@@ -2,6 +2,7 @@
 //! after a refresh where it is due and this user may, else whatever valid is there to read.
 
 use std::path::Path;
+use std::time::Duration;
 
 use log::{debug, warn};
 
@@ -10,11 +11,19 @@ use crate::config::Config;
 use crate::config::model::Profile;
 use crate::credentials::IssuedCredentials;
 use crate::error::Error;
+use crate::output::OutputError;
 use crate::output::directory::Directory;
 use crate::output::names::file_name;
 use crate::output::profile_files;
 use crate::output::render::parse_process_json;
 use crate::refresh::{Keeper, Outcome, PublishedDocument, Reuse, Selected, peek, run_hooks};
+
+/// Credentials that live for so long are handed on while another process is obtaining newer ones and takes its time.
+const STILL_GOOD: Duration = Duration::from_secs(60);
+/// How long that may take before they are handed on.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// The same where somebody has asked for credentials with a certain life.
+const PATIENCE_FOR_LIFE: Duration = Duration::from_secs(20);
 
 /// Credentials with the region that belongs to them.
 #[derive(Debug)]
@@ -66,17 +75,31 @@ fn as_agent(context: &Context<'_>, config: &Config, name: &str, reuse: Reuse) ->
     let selected = config.select(&wanted).map_err(|error| Refusal::Reader(error.into()))?;
     let facts = context.facts(config).map_err(|error| Refusal::Reader(error.into()))?;
     let found = |document: PublishedDocument| found(name, &document, &facts.output_dir);
+    let mut valid = None;
     if let Some(profile) = selected.first().and_then(|managed| managed.outcome.as_ref().ok()) {
         context.recall_time(&facts.output_dir);
         let now = context.host.true_time();
-        if let Some(quick) = peek(&facts.output_dir, profile, reuse, now).and_then(found) {
+        let look = |reuse| peek(&facts.output_dir, profile, reuse, now).and_then(found);
+        if let Some(quick) = look(reuse) {
             return Ok(quick);
         }
+        valid = look(Reuse::WithLife(STILL_GOOD));
     }
     context.refuse_to_go_round().map_err(Refusal::Failed)?;
-    let keeper = Keeper::open(context.host, config, &facts).map_err(|error| {
-        if is_for_readers(&error) { Refusal::Reader(error.into()) } else { Refusal::Failed(error.into()) }
-    })?;
+    let opened = match (&valid, reuse) {
+        (None, _) => Keeper::open(context.host, config, &facts),
+        (Some(_), Reuse::WithLife(_)) => Keeper::open_within(PATIENCE_FOR_LIFE, context.host, config, &facts),
+        (Some(_), _) => Keeper::open_within(PATIENCE, context.host, config, &facts),
+    };
+    let keeper = match (opened, valid) {
+        (Ok(keeper), _) => keeper,
+        (Err(error @ OutputError::Locked(_)), Some(valid)) => {
+            warn!("{}; the published credentials are still valid", Error::Output(error).with_causes());
+            return Ok(valid);
+        }
+        (Err(error), _) if is_for_readers(&error) => return Err(Refusal::Reader(error.into())),
+        (Err(error), _) => return Err(Refusal::Failed(error.into())),
+    };
     refresh(&keeper, name, reuse)?;
     // A file that was given away is kept while the state calls it fresh, even where its owner has changed it; what is
     // handed on here has to be what was published.

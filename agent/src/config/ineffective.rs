@@ -12,8 +12,9 @@ const FALLBACK: &str = "rolekeeper_sts_fallback_regions";
 const HOOK: &str = "rolekeeper_on_rotate";
 const HOOK_TIMEOUT: &str = "rolekeeper_on_rotate_timeout_seconds";
 
-/// Where the credentials of a profile may come from in AWS's words; the first goes first.
-const SOURCES: [&str; 8] = [
+/// Where the credentials of a profile may come from in AWS's words, and the first goes first; then what describes the
+/// session of a role.
+const JUDGED: [&str; 13] = [
     WEB_IDENTITY,
     SOURCE_PROFILE,
     "credential_source",
@@ -22,10 +23,14 @@ const SOURCES: [&str; 8] = [
     "sso_session",
     "sso_start_url",
     "login_session",
+    "duration_seconds",
+    "external_id",
+    "mfa_serial",
+    "role_session_name",
+    "role_arn",
 ];
-
-/// What describes the session of a role.
-const OF_A_ROLE: [&str; 4] = ["duration_seconds", "external_id", "mfa_serial", "role_session_name"];
+/// So many of them are sources.
+const SOURCES: usize = 8;
 
 /// Warns of the ineffective keys in the profiles that the chain of `profile` goes through.
 pub(crate) fn warn(document: &Document, profile: &Profile, warnings: &mut Vec<Warning>) {
@@ -50,8 +55,10 @@ pub(crate) fn warn(document: &Document, profile: &Profile, warnings: &mut Vec<Wa
             }
         }
         let taken = taken(section, is_first);
-        for key in SOURCES.into_iter().chain(OF_A_ROLE).chain(["role_arn"]).filter(|key| has(section, key)) {
-            if let Some(text) = why_ignored(section, key, taken, is_first) {
+        for (index, key) in JUDGED.iter().enumerate() {
+            if has(section, key)
+                && let Some(text) = why_ignored(section, key, index < SOURCES, taken, is_first)
+            {
                 warn(key, text);
             }
         }
@@ -80,14 +87,13 @@ fn taken(section: &Section, is_first: bool) -> &'static str {
     if starts_from_itself(section) && section.text(WEB_IDENTITY).is_none() {
         return if has(section, KEYS) { KEYS } else { PROCESS };
     }
-    let counts = |key| has(section, key) && (key != SOURCE_PROFILE || has(section, "role_arn"));
-    SOURCES.into_iter().find(|key| counts(key)).unwrap_or(KEYS)
+    let counts = |key: &&&str| has(section, key) && (**key != SOURCE_PROFILE || has(section, "role_arn"));
+    JUDGED.iter().take(SOURCES).find(counts).copied().unwrap_or(KEYS)
 }
 
 /// Why `key`, which is there, has no effect; `None` where it has one.
-fn why_ignored(section: &Section, key: &str, taken: &str, is_first: bool) -> Option<String> {
+fn why_ignored(section: &Section, key: &str, is_source: bool, taken: &str, is_first: bool) -> Option<String> {
     let has = |key| has(section, key);
-    let is_source = SOURCES.contains(&key);
     if !has("role_arn") && (!is_source || key == SOURCE_PROFILE) {
         let instead = match key {
             _ if !stands_alone(section) => "write `role_arn`, or ",
@@ -117,8 +123,10 @@ fn why_ignored(section: &Section, key: &str, taken: &str, is_first: bool) -> Opt
     }
     let is_of_signed_calls = matches!(key, "external_id" | "mfa_serial");
     // A SAML response names its session itself.
-    let is_named = key == "role_session_name" && taken == ASSERTION;
-    let is_federated = taken == ASSERTION || taken == WEB_IDENTITY;
-    (is_federated && (is_of_signed_calls || is_named))
+    let is_taken_by_none = match taken {
+        ASSERTION => is_of_signed_calls || key == "role_session_name",
+        _ => is_of_signed_calls && taken == WEB_IDENTITY,
+    };
+    is_taken_by_none
         .then(|| format!("`{key}` is ignored, because STS takes none with `{taken}`; leave it out"))
 }

@@ -70,7 +70,7 @@ pub(crate) fn run(
     let corrects_clock = environment.corrects_clock();
     let proxies = ProxyRules::of(environment);
     let ground = Ground { program: program.into(), clock, seed, corrects_clock, proxies };
-    if let Some(mut daemon) = Daemon::start(ground, load, &outside)? {
+    if let Some(mut daemon) = Daemon::start(&ground, load, &outside)? {
         let (kept, place) = (daemon.generations.len(), daemon.scene.roster.output_dir.display());
         info!("keeping {kept} profiles in `{place}`");
         let end = daemon.obey(load, &outside);
@@ -125,22 +125,41 @@ impl Outside {
     }
 }
 
-/// Has the configuration read by a process of its own; whether a reload was asked for meanwhile. `None` where the
-/// daemon shall end.
+/// Has the configuration read by a process of its own, and notes whether a reload was asked for meanwhile: also where it
+/// cannot be used, since it may have been mended since. `None` where the daemon shall end.
 fn read_apart(
     ground: Ground,
     anchor: Option<Anchor>,
     outside: &Outside,
     is_ready: bool,
-) -> Result<Option<(Scene, bool)>, Error> {
+    asked_to_reload: &mut bool,
+) -> Result<Option<Scene>, Error> {
     let scene = Scene::unread(ground, anchor)?;
     let attended = outside.attend(scene.start(Work::Load)?, is_ready)?;
-    let Attended::Ended(done, asked_to_reload) = attended else { return Ok(None) };
+    let Attended::Ended(done, asked) = attended else { return Ok(None) };
+    *asked_to_reload |= asked;
     match done? {
-        (Reply::Loaded(roster), _) => {
-            Ok(Some((Scene { roster: Arc::new(roster), ..scene }, asked_to_reload)))
-        }
+        (Reply::Loaded(roster), _) => Ok(Some(Scene { roster: Arc::new(roster), ..scene })),
         (other, _) => Err(other.into_error()),
+    }
+}
+
+/// The same, or within the daemon where no process can be started: the want may be a passing one, so each reload of a
+/// daemon that works so tries again.
+fn read_anyhow(
+    ground: &Ground,
+    anchor: Option<Anchor>,
+    load: &Load<'_>,
+    outside: &Outside,
+    is_ready: bool,
+    asked_to_reload: &mut bool,
+) -> Result<Option<Scene>, Error> {
+    match read_apart(ground.clone(), anchor.clone(), outside, is_ready, asked_to_reload) {
+        Err(Error::Worker(cause)) => {
+            debug!("work is done within the daemon: {cause}");
+            Scene::within(ground.clone(), anchor, load).map(Some)
+        }
+        read => read,
     }
 }
 
@@ -190,17 +209,10 @@ struct Daemon {
 
 impl Daemon {
     /// `None` where it was told to end before it had begun.
-    fn start(ground: Ground, load: &Load<'_>, outside: &Outside) -> Result<Option<Self>, Error> {
-        let read = read_apart(ground.clone(), None, outside, false);
-        let (mut scene, asked_before) = match read {
-            Ok(Some(read)) => read,
-            Ok(None) => return Ok(None),
-            Err(Error::Worker(cause)) => {
-                debug!("work is done within the daemon: {cause}");
-                (Scene::within(ground, None, load)?, false)
-            }
-            Err(error) => return Err(error),
-        };
+    fn start(ground: &Ground, load: &Load<'_>, outside: &Outside) -> Result<Option<Self>, Error> {
+        let mut asked_before = false;
+        let read = read_anyhow(ground, None, load, outside, false, &mut asked_before)?;
+        let Some(mut scene) = read else { return Ok(None) };
         let Some((lock, asked_between)) = lock(&scene, outside)? else { return Ok(None) };
         let Attended::Ended(done, asked_since) = outside.attend(scene.start(Work::Look)?, false)? else {
             return Ok(None);
@@ -381,16 +393,12 @@ impl Daemon {
 
     fn adopt(&mut self, load: &Load<'_>, outside: &Outside) -> Result<ControlFlow<()>, Error> {
         let (ground, anchor) = (self.scene.ground.clone(), self.scene.anchor.clone());
-        let scene = match &self.scene.place {
-            Place::Within(_) => Scene::within(ground, anchor, load)?,
-            Place::Apart(_) => match read_apart(ground, anchor, outside, self.is_ready)? {
-                None => return Ok(ControlFlow::Break(())),
-                Some((scene, asked_to_reload)) => {
-                    self.asked_to_reload |= asked_to_reload;
-                    scene
-                }
-            },
+        let asked = &mut self.asked_to_reload;
+        let read = match &self.scene.place {
+            Place::Within(_) => read_anyhow(&ground, anchor, load, outside, self.is_ready, asked)?,
+            Place::Apart(_) => read_apart(ground, anchor, outside, self.is_ready, asked)?,
         };
+        let Some(scene) = read else { return Ok(ControlFlow::Break(())) };
         let (from, to) = (&self.scene.roster.output_dir, &scene.roster.output_dir);
         if from != to {
             return Err(Error::OutputMoved { from: from.clone(), to: to.clone() });

@@ -172,10 +172,24 @@ impl<'a> Keeper<'a> {
     ///
     /// When the directories cannot be used, or another batch does not end in time.
     pub fn open(host: &'a Host<'a>, config: &'a Config, facts: &'a Facts) -> Result<Self, OutputError> {
+        Self::open_within(LOCK_DEADLINE, host, config, facts)
+    }
+
+    /// The same for whoever has no more patience than this with another batch.
+    ///
+    /// # Errors
+    ///
+    /// When the directories cannot be used, or another batch does not end in time.
+    pub fn open_within(
+        patience: Duration,
+        host: &'a Host<'a>,
+        config: &'a Config,
+        facts: &'a Facts,
+    ) -> Result<Self, OutputError> {
         let mode = directory_mode(config);
         let top = Directory::open_top(&facts.output_dir, mode)?;
         let state = top.subdirectory("state", CLOSED)?;
-        let lock = lock(&state, LOCK_FILE, LOCK_DEADLINE, host.clock)?;
+        let lock = lock(&state, LOCK_FILE, patience, host.clock)?;
         let state = State::open(state, &facts.fresh_key)?;
         if !state.directory().is_new() {
             top.mark_in_use();

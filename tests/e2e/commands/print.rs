@@ -1,12 +1,15 @@
 //! `print`: the answer in each form, from the file where that will do, and for users who may only read.
 
 use std::fs::{self, File};
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use fake_aws::{Action, Fault};
 
 use super::{NAME, assumed, make_due, publish_by_hand};
+use crate::daemon::wait_until;
 use crate::host::{as_nobody, has_program, has_root, open_to_others, set_mode};
+use crate::observe::timed;
 use crate::support::{INSTANCE_CROSS_ACCOUNT, Run, World};
 
 const EXPIRED: &str = "{\"Version\":1,\"AccessKeyId\":\"ASIAX\",\"SecretAccessKey\":\"s\",\"SessionToken\":\"t\",\
@@ -73,6 +76,31 @@ fn what_is_due_is_refreshed_and_what_cannot_be_is_still_printed_while_valid() {
     let second = world.run(&["print", NAME]);
     assert_eq!(second.code, 0);
     assert_ne!(second.stdout, first);
+}
+
+#[test]
+fn a_batch_that_takes_its_time_is_not_waited_for_while_there_is_something_valid() {
+    let world = World::new(INSTANCE_CROSS_ACCOUNT);
+    let first = world.run(&["print", NAME]).stdout;
+    make_due(&world);
+    let lock = File::open(world.out().join("state/batch.lock")).unwrap();
+    lock.lock().unwrap();
+    let (run, time) = timed(|| world.run(&["print", NAME]));
+    assert_eq!((run.code, run.stdout.as_str(), run.stderr.as_str()), (0, first.as_str(), ""));
+    assert!(time < Duration::from_secs(10), "{time:?}");
+    assert_eq!(assumed(&world), 1, "what the batch is busy with is left to it");
+    // Short of another batch's end there is nothing to print for somebody who has nothing.
+    fs::remove_file(world.out().join(format!("state/{NAME}.json"))).unwrap();
+    let waits = world.command(&["print", NAME]).stdout(Stdio::piped()).spawn().unwrap();
+    wait_until(Duration::from_secs(15), "another one at the lock", || {
+        fs::read_dir(format!("/proc/{}/fd", waits.id())).is_ok_and(|open| {
+            open.flatten().any(|file| fs::read_link(file.path()).is_ok_and(|to| to.ends_with("batch.lock")))
+        })
+    });
+    lock.unlock().unwrap();
+    let output = waits.wait_with_output().unwrap();
+    assert!(output.status.success() && output.stdout != first.as_bytes(), "{output:?}");
+    assert_eq!(assumed(&world), 2);
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod crash;
 mod files;
 mod hostile;
 mod names;
+mod order;
 mod owners;
 mod places;
 mod state;

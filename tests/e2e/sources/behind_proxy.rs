@@ -148,4 +148,10 @@ fn a_container_s_endpoint_is_never_behind_the_proxy() {
     refresh(&world, "a", &variables).assert_silent_success();
     assert!(proxy.asked().is_empty(), "{:?}", proxy.asked());
     assert_eq!(world.received(Service::Container).len(), 1);
+    // What listens there is STS, which knows no such path: it was reached by TLS, and directly.
+    let https = format!("{}/credentials", world.fake.sts_url());
+    let variables = [("HTTPS_PROXY", url.as_str()), ("AWS_CONTAINER_CREDENTIALS_FULL_URI", &https)];
+    let run = Run::of(command(&world, "a", &variables).arg("-v"));
+    assert!(run.stderr.contains("status 404"), "{run:?}");
+    assert!(proxy.asked().is_empty(), "{:?}", proxy.asked());
 }
