@@ -49,6 +49,8 @@ impl Disposition {
     }
 }
 
+const WRITE_A_PROFILE: &str = "write a profile with role_arn into the configuration";
+
 /// Why a command, or one profile of it, failed.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -77,6 +79,11 @@ pub enum Error {
     NoProfile {
         /// The names to choose from.
         known: Vec<String>,
+    },
+    /// No profile of the configuration is to be kept fresh.
+    NothingManaged {
+        /// The configuration.
+        file: std::path::PathBuf,
     },
     /// No valid credentials are published, and none can be had here.
     NothingPublished {
@@ -140,7 +147,7 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Usage(_) | Self::NoProfile { .. } => exit_code::USAGE,
-            Self::Config(_) => exit_code::CONFIGURATION,
+            Self::Config(_) | Self::NothingManaged { .. } => exit_code::CONFIGURATION,
             Self::Chain { cause, .. } => cause.disposition().exit_code(),
             Self::Output(_) | Self::Merge { .. } => exit_code::CANNOT_CREATE,
             Self::NothingPublished { .. } | Self::NoStatus => exit_code::UNAVAILABLE,
@@ -174,6 +181,7 @@ impl Error {
             Self::Usage(_)
             | Self::Config(_)
             | Self::NoProfile { .. }
+            | Self::NothingManaged { .. }
             | Self::OutputMoved { .. }
             | Self::LeadsBack { .. } => Disposition::Misconfigured,
             Self::Signals(_) => Disposition::Broken,
@@ -204,9 +212,8 @@ impl Error {
             Self::Config(cause) => cause.advice(),
             Self::Chain { cause, .. } => cause.advice(),
             Self::Output(cause) | Self::Merge { cause, .. } => cause.advice(),
-            Self::NoProfile { known } if known.is_empty() => {
-                Some("write a profile with role_arn into the configuration".to_owned())
-            }
+            Self::NothingManaged { .. } => Some(WRITE_A_PROFILE.to_owned()),
+            Self::NoProfile { known } if known.is_empty() => Some(WRITE_A_PROFILE.to_owned()),
             Self::NoProfile { known } => Some(format!("name one, or set AWS_PROFILE: {}", known.join(", "))),
             Self::NoStatus => {
                 Some("run `rolekeeper refresh` first, or name the directory with --output-dir".to_owned())
@@ -282,6 +289,7 @@ impl fmt::Display for Error {
             Self::Output(cause) => cause.fmt(f),
             Self::Chain { profile, .. } | Self::Merge { profile, .. } => write!(f, "profile `{profile}`"),
             Self::NoProfile { .. } => f.write_str("no profile is named"),
+            Self::NothingManaged { file } => write!(f, "no profile to keep fresh in {}", file.display()),
             Self::NothingPublished { profile, reason } => {
                 write!(f, "profile `{profile}` has no valid credentials: {reason}")
             }
@@ -323,6 +331,7 @@ impl StdError for Error {
             | Self::Worker(cause) => Some(cause),
             Self::Told(_)
             | Self::NoProfile { .. }
+            | Self::NothingManaged { .. }
             | Self::NothingPublished { .. }
             | Self::NoStatus
             | Self::LeadsBack { .. }

@@ -161,6 +161,25 @@ configure() { # FILE, else /etc/rolekeeper/config; the text on standard input
     install -D -m 600 /dev/stdin "$root${1:-/etc/rolekeeper/config}"
 }
 
+# The daemon, and the profile `given` that its configuration names.
+unit() { install -D -m 644 /dev/stdin "$root/etc/systemd/system/$1"; } # NAME, the text on standard input
+property() { inside systemctl show --value -p "$1" "${2:-rolekeeper.service}"; } # PROPERTY [UNIT]
+active() { [ "$(property ActiveState "$@")" = active ]; } # [UNIT]
+sets() { # PROFILE: how many sets of credentials it has had
+    inside rolekeeper status --json | python3 -c "
+import json, sys
+print(next(p['generation'] for p in json.load(sys.stdin)['profiles'] if p['profile'] == '$1'))"
+}
+beyond() { [ "$(sets "$1" 2>/dev/null || echo 0)" -gt "$2" ]; }
+rotates() { # WHEN
+    local before
+    before=$(sets given)
+    eventually 20 beyond given "$before" || fail "no rotation $1"
+}
+another_process() { # PID: the daemon runs and is not that process any more
+    active && [ "$(property MainPID)" != "$1" ]
+}
+
 # The blocks of README.md that carry the mark `<!-- runs in: NAME -->`, each followed by a line with a zero byte.
 blocks() { # NAME
     awk -v mark="<!-- runs in: $1 -->" '

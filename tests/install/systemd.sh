@@ -57,21 +57,6 @@ ca_bundle = /etc/rolekeeper/ca.pem
 ${1:-}
 END
 }
-unit() { install -D -m 644 /dev/stdin "$root/etc/systemd/system/$1"; }
-property() { inside systemctl show --value -p "$1" "${2:-rolekeeper.service}"; }
-active() { [ "$(property ActiveState "$@")" = active ]; }
-sets() { inside rolekeeper status --json | python3 -c "
-import json, sys
-print(next(p['generation'] for p in json.load(sys.stdin)['profiles'] if p['profile'] == '$1'))"; }
-beyond() { [ "$(sets "$1" 2>/dev/null || echo 0)" -gt "$2" ]; }
-rotates() { # WHY
-    local before
-    before=$(sets given)
-    eventually 20 beyond given "$before" || fail "no rotation $1"
-}
-another_process() { # PID: the daemon runs and is not that process any more
-    active && [ "$(property MainPID)" != "$1" ]
-}
 files=/run/rolekeeper/profiles
 
 configuration

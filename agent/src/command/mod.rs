@@ -166,6 +166,11 @@ fn answer(bytes: &[u8]) -> Result<(), Error> {
     stdout.write_all(bytes).and_then(|()| stdout.flush()).map_err(Error::Stdout)
 }
 
+/// What is wrong with a configuration that manages nothing; one without a file always has its profile.
+fn nothing_managed(config: &Config) -> Error {
+    Error::NothingManaged { file: config.file().map(Path::to_owned).unwrap_or_default() }
+}
+
 /// Says something on standard error. Whoever closed it does not want to hear.
 pub fn complain(error: &Error) {
     let mut text = format!("rolekeeper: {}\n", error.with_causes());

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use log::{info, warn};
 
-use super::{Context, complain};
+use super::{Context, complain, nothing_managed};
+use crate::config::Config;
 use crate::error::{Error, exit_code};
 use crate::output::OutputError;
-use crate::refresh::{Keeper, Outcome, Report, Reuse, Selected, Standing, run_hooks};
+use crate::refresh::{Facts, Keeper, Outcome, Report, Reuse, Selected, Standing, run_hooks};
 use crate::timestamp::Rfc3339Seconds;
 
 pub(super) fn run(
@@ -17,16 +18,14 @@ pub(super) fn run(
     force: bool,
     splay: Duration,
 ) -> Result<u8, Error> {
-    // The configuration is read first: a mistake in it should not take a splay to show.
-    let config = context.load_config()?;
-    let selected = config.select(profiles)?;
-    if selected.is_empty() {
-        return Err(Error::NoProfile { known: Vec::new() });
-    }
-    let facts = context.facts(&config)?;
     if !splay.is_zero() {
+        // A mistake in the configuration should not take a splay to show. What counts is what it says afterwards: what
+        // somebody else has published since, for a new profile, would be removed as nobody's.
+        read(context, profiles)?;
         context.host.clock.pause(context.host.jitter.duration_up_to(splay));
     }
+    let (config, facts) = read(context, profiles)?;
+    let selected = config.select(profiles)?;
     // Never dropped: the process is about to end, and its end closes directories and releases the lock.
     let keeper = ManuallyDrop::new(Keeper::open(context.host, &config, &facts)?);
     let reuse = if force { Reuse::Nothing } else { Reuse::Fresh };
@@ -43,6 +42,16 @@ pub(super) fn run(
         }
     }
     Ok(code)
+}
+
+/// The configuration, which has something to do for a batch of `profiles`.
+fn read(context: &Context<'_>, profiles: &[String]) -> Result<(Config, Facts), Error> {
+    let config = context.load_config()?;
+    if config.select(profiles)?.is_empty() {
+        return Err(nothing_managed(&config));
+    }
+    let facts = context.facts(&config)?;
+    Ok((config, facts))
 }
 
 /// Reports what somebody has to act on, and finds the exit code.

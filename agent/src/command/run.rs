@@ -1,6 +1,6 @@
 //! `run`: the daemon, and the processes that work for it.
 
-use super::Context;
+use super::{Context, nothing_managed};
 use crate::config::{Config, Texts};
 use crate::daemon::{self, Loaded, Origin};
 use crate::error::{Error, exit_code};
@@ -33,7 +33,7 @@ fn load(context: &Context<'_>) -> impl Fn(Origin<'_>) -> Result<Loaded, Error> {
         };
         let facts = context.facts(&config)?;
         if config.profiles().is_empty() {
-            return Err(Error::NoProfile { known: Vec::new() });
+            return Err(nothing_managed(&config));
         }
         Ok(Loaded { config, facts, texts })
     }

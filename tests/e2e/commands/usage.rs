@@ -83,8 +83,11 @@ fn exit_codes_tell_kinds_of_errors_apart() {
     }
     world.write("config", "[profile x]\nrole_arn = nonsense\ncredential_source = Ec2InstanceMetadata\n");
     world.run(&["refresh"]).assert_failure(78, &["config:2", "nonsense"]);
-    world.write("config", "");
-    world.run(&["refresh"]).assert_failure(64, &["no profile"]);
+    for managed in ["", "[rolekeeper]\nmanaged = explicit\n[profile x]\nrole_arn = nonsense\n"] {
+        world.write("config", managed);
+        world.run(&["refresh"]).assert_failure(78, &["no profile to keep fresh in", "config", "role_arn"]);
+        world.run(&["run"]).assert_failure(78, &["no profile to keep fresh in", "config", "role_arn"]);
+    }
     world.run(&["refresh", "--config", "/no/such/file"]).assert_failure(78, &["/no/such/file"]);
 }
 

@@ -3,8 +3,11 @@
 use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::Duration;
 
-use super::{CROSS_ACCOUNT, Keys, assumed};
+use fake_aws::scenario;
+
+use super::{CROSS_ACCOUNT, Keys, assumed, switching};
 use crate::support::{INSTANCE_CROSS_ACCOUNT, World};
 
 fn start(world: &World, arguments: &[&str]) -> Vec<Child> {
@@ -37,6 +40,19 @@ fn eight_prints_at_once_ask_sts_once_and_agree() {
     assert_eq!(assumed(&world), 1);
     let published = Keys::of(&world, CROSS_ACCOUNT);
     assert!(documents.iter().all(|document| Keys::parse(document) == published));
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "the other process has read its configuration by then, and waits")]
+fn a_profile_that_was_added_during_a_splay_stays() {
+    let world = World::new(INSTANCE_CROSS_ACCOUNT);
+    let children = start(&world, &["refresh", "--splay", "3"]);
+    thread::sleep(Duration::from_millis(500));
+    world.write("config", format!("{INSTANCE_CROSS_ACCOUNT}{}", switching("later", &scenario::hop(1))));
+    world.run(&["refresh", "later"]).assert_silent_success();
+    let published = Keys::of(&world, "profiles/later");
+    wait_for_all(children);
+    assert_eq!(Keys::of(&world, "profiles/later"), published);
 }
 
 #[test]
