@@ -43,7 +43,10 @@ fn eight_prints_at_once_ask_sts_once_and_agree() {
 }
 
 #[test]
-#[expect(clippy::disallowed_methods, reason = "the other process has read its configuration by then, and waits")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the other process has read its configuration by then, and waits"
+)]
 fn a_profile_that_was_added_during_a_splay_stays() {
     let world = World::new(INSTANCE_CROSS_ACCOUNT);
     let children = start(&world, &["refresh", "--splay", "3"]);
