@@ -1,5 +1,7 @@
 //! A credentials file that others own too gets one section of ours, and loses nothing.
 
+mod window;
+
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};

@@ -29,7 +29,7 @@ use crate::support::World;
 const NAME: &str = "instancecrossaccount";
 
 /// What is waited for a moment only, on a machine that is busy.
-const SOON: Duration = Duration::from_secs(15);
+pub(crate) const SOON: Duration = Duration::from_secs(15);
 
 /// Within it a reload has had its effect, half a minute of spreading included.
 const RELOADED: Duration = Duration::from_secs(50);
