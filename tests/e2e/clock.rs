@@ -267,6 +267,18 @@ fn instance_credentials_outlive_an_outage_of_the_metadata_service() {
 }
 
 #[test]
+fn credentials_with_life_enough_are_not_touched_in_an_outage() {
+    let world = World::new(INSTANCE);
+    world.fake.imds().credential_lifetime(std::time::Duration::from_secs(7200));
+    world.run(&["refresh"]).assert_silent_success();
+    let before = world.document("instance");
+    out_of_order(&world);
+    world.run(&["refresh", "--force"]).assert_silent_success();
+    assert_eq!(world.document("instance"), before);
+    assert!(world.status("instance").get("extended").is_none());
+}
+
+#[test]
 fn sessions_of_roles_and_refusals_are_never_extended() {
     let world = World::new(INSTANCE_CROSS_ACCOUNT);
     world.fake.sts().session_lifetime(Some(std::time::Duration::from_secs(600)));
