@@ -238,6 +238,25 @@ inside systemctl restart rolekeeper
 served_there() { served 8911 behind /run/rolekeeper 2>/dev/null | has SecretAccessKey; }
 eventually 10 served_there || fail 'the endpoint does not answer without the drop-in'
 
+step 'within the confinement: a process that reads a home, with the drop-in'
+install -D -m 600 /dev/stdin "$root/root/.aws/answer.json" <<'END'
+{"Version": 1, "AccessKeyId": "AKIAEXAMPLEATHOME", "SecretAccessKey": "at-home"}
+END
+configuration '[profile home]
+rolekeeper_publish = true
+credential_process = /bin/cat /root/.aws/answer.json'
+inside systemctl restart rolekeeper
+inside test ! -e $files/home/credentials || fail 'a home is open without the drop-in'
+unit rolekeeper.service.d/home.conf <<'END'
+[Service]
+ProtectHome=read-only
+END
+inside systemctl daemon-reload
+inside systemctl restart rolekeeper
+eventually 10 inside grep -q AKIAEXAMPLEATHOME $files/home/credentials || fail "nothing from home: $(inside rolekeeper status)"
+rm "$root/etc/systemd/system/rolekeeper.service.d/home.conf"
+inside systemctl daemon-reload
+
 step 'within the confinement: a proxy, where nobody but it finds STS'
 ip netns exec "$name" python3 "$repository/tests/install/proxy.py" 3128 "$stage/proxied" &
 cp "$root/etc/hosts" "$stage/hosts"
