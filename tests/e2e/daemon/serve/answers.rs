@@ -9,8 +9,8 @@ use nix::sys::signal::Signal;
 
 use super::super::{key, let_pass};
 use super::{
-    Daemon, INSTANCE_CROSS_ACCOUNT, NAME, SOON, World, ask, endpoint, free_address, get, has_published,
-    has_token, serving, token, wait_until,
+    Daemon, INSTANCE_CROSS_ACCOUNT, NAME, SOON, World, ask, endpoint, free_address, get, has_other_token,
+    has_published, has_token, serving, token, wait_until,
 };
 use crate::host::{NOBODY, has_program, has_root, ownership, plant};
 use crate::support::wrong_clock::WrongClock;
@@ -184,7 +184,7 @@ fn what_the_owner_of_a_file_writes_is_not_answered() {
     assert_eq!(ask(&world, address, NAME).status, 403);
     plant(&path.join("credentials.json"), good.as_bytes());
     daemon.signal(Signal::SIGHUP);
-    wait_until(SOON, "a token of the agent's", || token(&world, NAME) != "0".repeat(64));
+    wait_until(SOON, "a token of the agent's", || has_other_token(&world, NAME, &"0".repeat(64)));
     wait_until(SOON, "an answer", || ask(&world, address, NAME).status == 200);
     // Neither while its files are replaced nor afterwards is there a moment without an answer.
     let token = token(&world, NAME);

@@ -54,6 +54,12 @@ fn has_token(world: &World, profile: &str) -> bool {
     world.out().join("profiles").join(profile).join("token").exists()
 }
 
+/// Whether `profile` has another token than `old`; while an endpoint moves it has none.
+fn has_other_token(world: &World, profile: &str, old: &str) -> bool {
+    let token = fs::read_to_string(world.out().join("profiles").join(profile).join("token"));
+    token.is_ok_and(|token| token != old)
+}
+
 /// What came back.
 #[derive(Debug)]
 struct Reply {
