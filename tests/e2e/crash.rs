@@ -52,10 +52,9 @@ impl Site {
                         "{when}: {} {said}",
                         output.status
                     );
-                    let named = self.world.out().display().to_string();
-                    for part in ["cannot ", &named, &format!("(os error {number})")] {
-                        assert!(said.contains(part), "{when}: {said}");
-                    }
+                    let named = self.places().iter().any(|place| said.contains(place));
+                    let parts = ["cannot ".to_owned(), format!("(os error {number})")];
+                    assert!(named && parts.iter().all(|part| said.contains(part)), "{when}: {said}");
                 } else {
                     assert_eq!(said, "", "{when}");
                 }
@@ -136,6 +135,34 @@ fn a_call_that_fails_is_named_and_the_next_run_mends_what_it_prevented() {
     ];
     at_once(cases, |(call, errors)| {
         let site = Site::plain();
+        errors.iter().for_each(|error| site.fail_at_each(call, *error));
+    });
+}
+
+#[test]
+fn a_merge_may_be_killed_at_any_call() {
+    if has_program("strace") {
+        at_once(["write", "fsync", "fchmod", "fchown", "renameat", "openat", "close", "flock"], |call| {
+            Site::merged().kill_at_each(call);
+        });
+    }
+}
+
+#[test]
+fn a_merge_that_fails_is_named_and_the_next_run_makes_up_for_it() {
+    if !has_program("strace") {
+        return;
+    }
+    let cases: [(&str, &[(&str, i32)]); 6] = [
+        ("write", &[ENOSPC, EDQUOT]),
+        ("fsync", &[EIO]),
+        ("fchmod", &[EROFS]),
+        ("fchown", &[EDQUOT]),
+        ("renameat", &[EROFS, ENOSPC]),
+        ("close", &[EIO]),
+    ];
+    at_once(cases, |(call, errors)| {
+        let site = Site::merged();
         errors.iter().for_each(|error| site.fail_at_each(call, *error));
     });
 }

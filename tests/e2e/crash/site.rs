@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use super::TEMPORARY;
-use crate::host::{NOBODY, plant};
+use crate::host::{NOBODY, plant, set_mode};
 use crate::support::{INSTANCE_CROSS_ACCOUNT, World};
 
 const NAME: &str = "instancecrossaccount";
@@ -26,6 +26,11 @@ const AGREEING: [&str; 4] = [
     "state/instancecrossaccount.json",
 ];
 
+/// A file of others, below the world's directory.
+const SHARED: &str = "others/credentials";
+const OF_OTHERS: &str = "# mine\r\n[mine]\r\naws_access_key_id = AKIAMINE ; keep\r\n\r\n[empty]";
+const SHARED_MODE: u32 = 0o640;
+
 /// A world, and what every published file of its profile has to look like.
 pub(super) struct Site {
     pub(super) world: World,
@@ -33,17 +38,25 @@ pub(super) struct Site {
     mode: u32,
     /// How many profiles the common credentials file holds, once it is there.
     own_profiles: usize,
+    /// Whether the file of others holds the profile, too.
+    is_merged: bool,
     /// Makes the next run do the call that is tried.
     prepare: fn(&World),
 }
 
 impl Site {
     fn new(extra: &str, owner: u32, mode: u32, prepare: fn(&World)) -> Self {
-        let world =
-            World::new(&format!("{INSTANCE_CROSS_ACCOUNT}{BRIEF}{extra}rolekeeper_mode = 0{mode:o}\n"));
+        let world = World::new("");
+        let extra = extra.replace("DIR/", &format!("{}/", world.directory.display()));
+        let config = format!("{INSTANCE_CROSS_ACCOUNT}{BRIEF}{extra}rolekeeper_mode = 0{mode:o}\n");
+        world.write("config", config);
+        let shared = world.directory.join(SHARED);
+        fs::create_dir(shared.parent().unwrap()).unwrap();
+        plant(&shared, OF_OTHERS.as_bytes());
+        set_mode(&shared, SHARED_MODE);
         world.run(&["refresh"]).assert_silent_success();
         let own_profiles = usize::from(owner == nix::unistd::geteuid().as_raw());
-        Self { world, owner, mode, own_profiles, prepare }
+        Self { world, owner, mode, own_profiles, is_merged: extra.contains(SHARED), prepare }
     }
 
     pub(super) fn plain() -> Self {
@@ -52,6 +65,12 @@ impl Site {
 
     pub(super) fn given_away() -> Self {
         Self::new("rolekeeper_owner = 65534\n", NOBODY, 0o440, |_| {})
+    }
+
+    /// Merged into the file of others.
+    pub(super) fn merged() -> Self {
+        let extra = format!("rolekeeper_credentials_file = DIR/{SHARED}\n");
+        Self::new(&extra, nix::unistd::geteuid().as_raw(), 0o600, |_| {})
     }
 
     /// With a neighbour that is not refreshed.
@@ -109,11 +128,17 @@ impl Site {
     pub(super) fn calls(&self, call: &str) -> Vec<(usize, String)> {
         let (output, lines) = self.traced(call, None);
         assert!(output.status.success(), "{output:?}");
-        let out = self.world.out().display().to_string();
         let numbered = (1..).zip(lines);
-        let ours: Vec<_> = numbered.filter(|(_, line)| line.contains(&out)).collect();
+        let ours: Vec<_> =
+            numbered.filter(|(_, line)| self.places().iter().any(|place| line.contains(place))).collect();
         assert!(!ours.is_empty(), "no call of `{call}` in the output directory");
         ours
+    }
+
+    /// The directories that are written to.
+    pub(super) fn places(&self) -> [String; 2] {
+        let others = self.world.directory.join(SHARED);
+        [&self.world.out(), others.parent().unwrap()].map(|place| place.display().to_string())
     }
 
     /// What has to hold at any instant, for whatever files are there.
@@ -140,6 +165,13 @@ impl Site {
             assert!(sections >= self.own_profiles, "{text}");
             assert_eq!(mode, 0o600);
         }
+        let (text, owner, mode) = read(&self.world.directory.join(SHARED)).unwrap();
+        let ours = text.strip_prefix(OF_OTHERS).unwrap();
+        let is_whole = ours.starts_with(&format!("\r\n\r\n[{NAME}]\r\naws_access_key_id = "))
+            && ours.contains("\r\naws_session_token = ")
+            && ours.ends_with("\r\n");
+        assert!(if self.is_merged { is_whole } else { ours.is_empty() }, "{text}");
+        assert_eq!((owner, mode), (nix::unistd::geteuid().as_raw(), SHARED_MODE), "{SHARED}");
         if let Some((text, ..)) = read(&self.world.out().join("status.json")) {
             serde_json::from_str::<serde_json::Value>(&text).unwrap();
         }
@@ -160,11 +192,15 @@ impl Site {
         for file in files {
             assert!(self.world.published(file).contains(&key), "{when}: {file} is of another set");
         }
+        let shared = fs::read_to_string(self.world.directory.join(SHARED)).unwrap();
+        assert_eq!(shared.contains(&key), self.is_merged, "{when}: {SHARED} is of another set");
     }
 
     pub(super) fn leftovers(&self) -> Vec<String> {
-        let paths = self.world.snapshot().into_iter().map(|(path, _)| path.display().to_string());
-        paths.filter(|path| path.ends_with(TEMPORARY)).collect()
+        let others = fs::read_dir(self.world.directory.join(SHARED).parent().unwrap()).unwrap();
+        let others = others.map(|entry| entry.unwrap().path());
+        let paths = self.world.snapshot().into_iter().map(|(path, _)| path).chain(others);
+        paths.map(|path| path.display().to_string()).filter(|path| path.ends_with(TEMPORARY)).collect()
     }
 
     /// Does `work` while a reader looks at everything again and again, from before it begins until after it has ended,
