@@ -52,6 +52,8 @@ const LOCK_AGAIN: Duration = Duration::from_millis(50);
 /// Until the daemon is ready, the service manager is asked for so much time, again and again.
 const START_EXTENSION: Duration = Duration::from_secs(120);
 const ASK_AGAIN: Duration = Duration::from_secs(30);
+/// A service manager that had no room for what it has to know is told again after so long.
+const TELL_AGAIN: Duration = Duration::from_secs(1);
 
 /// Keeps the profiles fresh until a signal ends it.
 ///
@@ -101,7 +103,8 @@ impl Outside {
     /// start.
     fn wait(&self, time: Duration, other: Option<BorrowedFd<'_>>, is_ready: bool) -> Result<Wake, Error> {
         let starting = (!is_ready).then_some(ASK_AGAIN);
-        let pauses = [self.notifier.watchdog_interval(), starting];
+        let untold = self.notifier.has_untold().then_some(TELL_AGAIN);
+        let pauses = [self.notifier.watchdog_interval(), starting, untold];
         self.notifier.alive();
         if starting.is_some() {
             self.notifier.extend_start(START_EXTENSION);

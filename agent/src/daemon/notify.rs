@@ -1,6 +1,8 @@
 //! The service manager's notification protocol, `sd_notify(3)`: one datagram for each message to the socket that
 //! `NOTIFY_SOCKET` names. Without a service manager every message goes nowhere.
 
+use std::cell::RefCell;
+use std::io;
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
@@ -15,6 +17,8 @@ use crate::environment::Environment;
 pub(super) struct Notifier {
     socket: Option<(UnixDatagram, SocketAddr)>,
     watchdog: Option<Duration>,
+    /// The last word on how things stand, where the manager had no room for it.
+    untold: RefCell<Option<String>>,
 }
 
 impl Notifier {
@@ -23,10 +27,13 @@ impl Notifier {
             [b'@', name @ ..] => SocketAddr::from_abstract_name(name).ok(),
             _ => SocketAddr::from_pathname(path).ok(),
         });
-        let socket = address.and_then(|address| Some((UnixDatagram::unbound().ok()?, address)));
+        // A manager that does not read what it is told must not hold the daemon up.
+        let socket = UnixDatagram::unbound().and_then(|socket| socket.set_nonblocking(true).map(|()| socket));
+        let socket = address.and_then(|address| Some((socket.ok()?, address)));
         let own = environment.text("WATCHDOG_PID").is_none_or(|pid| pid == std::process::id().to_string());
         let period = environment.text("WATCHDOG_USEC").filter(|_| own).and_then(|text| text.parse().ok());
-        Self { socket, watchdog: period.map(Duration::from_micros).filter(|period| !period.is_zero()) }
+        let watchdog = period.map(Duration::from_micros).filter(|period| !period.is_zero());
+        Self { socket, watchdog, untold: RefCell::default() }
     }
 
     /// How often the watchdog wants to hear from us; twice as often as it would act.
@@ -36,11 +43,11 @@ impl Notifier {
 
     /// The daemon works, and this is how: READY counts once, the line is for `systemctl status`.
     pub(super) fn ready(&self, status: &str) {
-        self.send(&format!("READY=1\nSTATUS={}", one_line(status)));
+        self.say(format!("READY=1\nSTATUS={}", one_line(status)));
     }
 
     pub(super) fn status(&self, status: &str) {
-        self.send(&format!("STATUS={}", one_line(status)));
+        self.say(format!("STATUS={}", one_line(status)));
     }
 
     /// Not ready yet, and at work: the start may take `more` from now.
@@ -52,7 +59,7 @@ impl Notifier {
     /// `Type=notify-reload`, waits for an answer that is younger than it.
     pub(super) fn reloading(&self, now: Duration) {
         let microseconds = now.as_micros();
-        self.send(&format!("RELOADING=1\nMONOTONIC_USEC={microseconds}\nSTATUS=reading the configuration"));
+        self.say(format!("RELOADING=1\nMONOTONIC_USEC={microseconds}\nSTATUS=reading the configuration"));
     }
 
     pub(super) fn stopping(&self) {
@@ -65,12 +72,30 @@ impl Notifier {
         }
     }
 
-    fn send(&self, message: &str) {
-        if let Some((socket, address)) = &self.socket
-            && let Err(cause) = socket.send_to_addr(message.as_bytes(), address)
-        {
-            debug!("the service manager does not listen: {cause}");
+    /// Tries again to say how things stand, where the manager had no room for it; whether it still has none.
+    pub(super) fn has_untold(&self) -> bool {
+        if let Some(message) = self.untold.take() {
+            self.say(message);
         }
+        self.untold.borrow().is_some()
+    }
+
+    fn say(&self, message: String) {
+        let is_told = self.send(&message);
+        self.untold.replace((!is_told).then_some(message));
+    }
+
+    /// Whether there was room for `message`, or there is nobody to hear it.
+    fn send(&self, message: &str) -> bool {
+        let Some((socket, address)) = &self.socket else { return true };
+        let sent = socket.send_to_addr(message.as_bytes(), address);
+        sent.map_or_else(
+            |cause| {
+                debug!("the service manager does not listen: {cause}");
+                cause.kind() != io::ErrorKind::WouldBlock
+            },
+            |_| true,
+        )
     }
 }
 

@@ -13,7 +13,7 @@ use nix::sys::signal::Signal;
 use rolekeeper::timestamp::between;
 use time::OffsetDateTime;
 
-use super::{Daemon, NAME, SOON, let_pass, record, switching};
+use super::{Daemon, NAME, SOON, has_published, let_pass, record, switching, wait_until};
 use crate::observe::{INSTANCE, now};
 use crate::support::{INSTANCE_CROSS_ACCOUNT, World};
 
@@ -190,6 +190,31 @@ fn the_watchdog_of_another_process_is_left_alone() {
     manager.hear(Duration::from_millis(500));
     assert!(!manager.has_heard("WATCHDOG"), "{:#?}", manager.heard);
     daemon.stop(Signal::SIGTERM);
+}
+
+#[test]
+fn a_manager_that_does_not_listen_holds_nobody_up_and_is_told_later() {
+    for listens_later in [false, true] {
+        let world = World::new(INSTANCE_CROSS_ACCOUNT);
+        let path = world.directory.join("notify");
+        let socket = UnixDatagram::bind(&path).unwrap();
+        let other = UnixDatagram::unbound().unwrap();
+        other.set_nonblocking(true).unwrap();
+        while other.send_to(b"X_MORE=1", &path).is_ok() {}
+        let mut command = world.command(&["run"]);
+        command.env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "1000000");
+        let mut daemon = Daemon::of(&world, &mut command);
+        wait_until(SOON, "the first credentials", || has_published(&world, NAME));
+        daemon.signal(Signal::SIGHUP);
+        daemon.wait_for_log("the configuration was read again");
+        if listens_later {
+            let mut manager = Manager::of(socket);
+            manager.wait_for(&["READY=1", "STATUS=1 of 1 profiles fresh"]);
+            assert!(!manager.has_heard("0 of 1"), "what is no longer true is not told: {:#?}", manager.heard);
+            manager.wait_for(&["WATCHDOG=1"]);
+        }
+        daemon.stop(Signal::SIGTERM);
+    }
 }
 
 /// The clock by which `Type=notify-reload` tells an answer to its signal from an earlier one.
