@@ -253,15 +253,11 @@ impl Plan {
         at.boot.saturating_add(self.jitter.up_to(spread))
     }
 
-    /// Milliseconds until the clocks are looked at again. Two sleeps of like length come before a due time, not a long
-    /// one and one of an instant.
+    /// Milliseconds until the clocks are looked at again: sleeps of like length up to the next due time, not long ones and
+    /// one of an instant.
     fn sleep(&self, at: &Moment) -> u64 {
         let remaining = self.slots.iter().filter_map(|slot| slot.remaining(at)).min().unwrap_or(u64::MAX);
-        if remaining > LONGEST_SLEEP && remaining < 2 * LONGEST_SLEEP {
-            remaining / 2
-        } else {
-            remaining.min(LONGEST_SLEEP)
-        }
+        remaining.checked_div(remaining.div_ceil(LONGEST_SLEEP)).unwrap_or(0)
     }
 }
 
