@@ -3,6 +3,10 @@
 
 use std::collections::HashSet;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+use zeroize::Zeroizing;
+
 use crate::credentials::{Credentials, Secret};
 
 /// So many characters of a secret in a row are masked wherever they stand: a secret that was cut, wrapped or
@@ -19,6 +23,18 @@ impl Secrets {
     pub fn add(&mut self, credentials: &Credentials) {
         self.0.push(credentials.secret_access_key.clone());
         self.0.extend(credentials.session_token.clone());
+    }
+
+    /// Adds `secret`, which is one as a whole.
+    pub fn add_whole(&mut self, secret: Secret) {
+        self.0.push(secret);
+    }
+
+    /// Adds what those that are there look like in base64, the form in which other systems take secrets.
+    pub fn add_encoded(&mut self) {
+        let encoded: Vec<_> =
+            self.0.iter().flat_map(|secret| in_base64(secret.expose().as_bytes())).collect();
+        self.0.extend(encoded);
     }
 
     /// Adds what is secret in `text`, a credentials file that the agent published.
@@ -43,6 +59,20 @@ impl Secrets {
         }
         found
     }
+}
+
+/// `secret` as a part of a text in base64, for each place within three bytes that it may begin at; without the characters
+/// at its ends that also depend on what stands beside it.
+fn in_base64(secret: &[u8]) -> impl Iterator<Item = Secret> {
+    [(0, 0), (1, 2), (2, 3)].into_iter().filter_map(move |(before, shared)| {
+        let length = secret.len().saturating_add(before);
+        let mut bytes = Zeroizing::new(Vec::with_capacity(length));
+        bytes.resize(before, 0);
+        bytes.extend_from_slice(secret);
+        let text = Zeroizing::new(STANDARD_NO_PAD.encode(&bytes));
+        let whole = length.saturating_mul(4) / 3;
+        text.get(shared..whole).map(|own| Secret::new(own.to_owned()))
+    })
 }
 
 /// The lines of `text`, without empty ones.
@@ -114,6 +144,24 @@ mod tests {
         assert_eq!(shown(format!("cut off: {}", KEY.split_at(20).0)), "cut off: [redacted]");
         let encoded = shown(KEY.replace('/', "%2F").replace('+', "%2B"));
         assert!(encoded.starts_with(MASK) && !encoded.contains("bPxRfiCY"), "{encoded}");
+    }
+
+    #[test]
+    fn base64_of_a_secret_is_masked_wherever_the_secret_begins_in_it() {
+        let mut secrets = Secrets::default();
+        secrets.add_whole(Secret::new(KEY.to_owned()));
+        secrets.add_encoded();
+        for (start, end) in [("", ""), ("a", "\n"), ("ab", "b"), ("abc", "bcd"), ("{\"key\":\"", "\"}")] {
+            let encoded = STANDARD_NO_PAD.encode(format!("{start}{KEY}{end}"));
+            let masked = lines(encoded.as_bytes(), &secrets).join("\n");
+            let (before, after) = masked.split_once(MASK).unwrap();
+            assert!(
+                before.len() <= start.len() * 4 / 3 + 2 && after.len() <= end.len() * 4 / 3 + 3,
+                "{masked}"
+            );
+            assert!(encoded.starts_with(before) && encoded.ends_with(after), "{masked}");
+        }
+        assert_eq!(lines(b"bm90aGluZyBvZiBpdA==", &secrets), ["bm90aGluZyBvZiBpdA=="]);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use log::{info, warn};
 use super::{Facts, Keeper};
 use crate::config::Config;
 use crate::config::model::{BaseSource, Profile, RotationHook};
+use crate::credentials::Secret;
 use crate::error::Error;
 use crate::hook::{Hook, HookError, Output, Purpose, Secrets, lines};
 use crate::host::Host;
@@ -21,6 +22,7 @@ use crate::output::names::file_name;
 use crate::output::profile_files;
 use crate::output::render::parse_process_json;
 use crate::output::state::{Published, State};
+use crate::output::token_file::TOKEN;
 use crate::timestamp::Rfc3339Seconds;
 
 /// A hook that publishes anew by itself is not followed for ever; what is pending then waits for the next time.
@@ -41,6 +43,13 @@ pub struct FailedHook {
     pub attempts: u64,
     /// Why.
     pub error: Error,
+}
+
+/// The long-term keys that the configuration holds for `profile`.
+fn add_keys(profile: &Profile, secrets: &mut Secrets) {
+    if let BaseSource::StaticKeys { issued, .. } = &profile.chain.base {
+        secrets.add(&issued.credentials);
+    }
 }
 
 /// What a round of one hook came to.
@@ -157,8 +166,10 @@ impl Runner<'_> {
         };
         let (output, ended) = hook.run(self.host.clock);
         if !output.kept().is_empty() {
-            // What was published meanwhile may have been shown, too, and so may what other profiles have.
+            // What was published meanwhile may have been shown, too, and so may what other profiles have; what the hook is
+            // for, also in another form.
             self.add_secrets(&mut secrets);
+            secrets.add_encoded();
             self.add_secrets_of_others(&mut secrets);
             self.say(&output, &secrets);
         }
@@ -176,22 +187,37 @@ impl Runner<'_> {
         }
     }
 
-    /// What the hook could read and repeat.
+    /// What the hook is for.
     fn add_secrets(&self, secrets: &mut Secrets) {
-        if let BaseSource::StaticKeys { issued, .. } = &self.profile.chain.base {
-            secrets.add(&issued.credentials);
-        }
-        let document =
-            Directory::open_to_read(&self.directory()).and_then(|open| open.read(profile_files::JSON));
-        if let Some(issued) = document.ok().flatten().and_then(|json| parse_process_json(&json)) {
-            secrets.add(&issued.credentials);
-        }
+        add_keys(self.profile, secrets);
+        self.add_published(&self.profile.name, secrets);
     }
 
+    /// What else it could read, with the agent's rights.
     fn add_secrets_of_others(&self, secrets: &mut Secrets) {
         let all = Directory::open_to_read(&self.facts.output_dir).and_then(|open| open.read(CREDENTIALS));
         if let Some(text) = all.ok().flatten().as_deref().and_then(|bytes| std::str::from_utf8(bytes).ok()) {
             secrets.add_file(text);
+        }
+        let has_tokens = self.config.settings.serve.is_some();
+        for profile in self.config.profiles().iter().filter_map(|managed| managed.outcome.as_ref().ok()) {
+            add_keys(profile, secrets);
+            // The file at the top has those of the others.
+            if has_tokens || profile.publication.owner.is_some() {
+                self.add_published(&profile.name, secrets);
+            }
+        }
+    }
+
+    fn add_published(&self, profile: &str, secrets: &mut Secrets) {
+        let directory = self.facts.output_dir.join("profiles").join(file_name(profile));
+        let Ok(directory) = Directory::open_to_read(&directory) else { return };
+        let read = |name| directory.read(name).ok().flatten();
+        if let Some(issued) = read(profile_files::JSON).and_then(|json| parse_process_json(&json)) {
+            secrets.add(&issued.credentials);
+        }
+        if let Some(token) = read(TOKEN).and_then(|token| String::from_utf8(token.to_vec()).ok()) {
+            secrets.add_whole(Secret::new(token));
         }
     }
 
