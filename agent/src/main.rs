@@ -41,11 +41,12 @@ fn main() -> ExitCode {
 fn run(invocation: &Invocation, works: bool) -> Result<u8, Error> {
     // The daemon speaks by itself; cron mails whatever a one-shot command says.
     let speaks = matches!(invocation.command, Command::Run);
-    logging::start(match (invocation.verbosity, speaks) {
+    let level = match (invocation.verbosity, speaks) {
         (0, false) => LevelFilter::Off,
         (0, true) | (1, false) => LevelFilter::Info,
         _ => LevelFilter::Debug,
-    });
+    };
+    logging::start(level, speaks);
     // Keys must not end up in a core dump. What `exec` starts decides anew.
     nix::sys::prctl::set_dumpable(false).unwrap_or_default();
     let clock: &'static SystemClock = Box::leak(Box::new(SystemClock::start()));

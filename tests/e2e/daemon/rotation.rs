@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use fake_aws::scenario::{EFGH, PRODUCTION};
 use fake_aws::{Action, Fault, Kind, Permission, Role, Trust, TrustStatement};
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::signal::Signal;
+use nix::unistd::Pid;
 
 use super::{Daemon, NAME, RELOADED, SOON, has_published, key, let_pass, record, wait_until};
 use crate::observe::{INSTANCE, at_once, instant, now};
@@ -66,6 +68,31 @@ fn readers_never_see_a_torn_an_expired_or_a_wrongly_moded_file() {
         readers.into_iter().map(|reader| reader.join().unwrap()).min().unwrap()
     });
     assert!(seen >= 5, "{seen} sets in three lifetimes");
+    daemon.stop(Signal::SIGTERM);
+}
+
+#[test]
+fn rotation_goes_on_though_nobody_reads_the_log() {
+    let world = World::new(INSTANCE_CROSS_ACCOUNT);
+    world.fake.sts().session_lifetime(Some(SHORT));
+    let (reader, writer) = std::io::pipe().unwrap();
+    let blocks = |blocks| {
+        let flags = if blocks { OFlag::empty() } else { OFlag::O_NONBLOCK };
+        fcntl(&writer, FcntlArg::F_SETFL(flags)).unwrap();
+    };
+    blocks(false);
+    while (&writer).write(&[b'\n'; 512]).is_ok() {}
+    blocks(true);
+    let log = world.write("log", "");
+    let child = world.command(&["run"]).stderr(writer).spawn().unwrap();
+    let pid = Pid::from_raw(child.id().try_into().unwrap());
+    let mut daemon = Daemon { child, pid, log };
+    wait_until(SOON, "the first credentials", || has_published(&world, NAME));
+    let first = key(&world, NAME);
+    wait_until(2 * SHORT, "a rotation", || key(&world, NAME) != first);
+    // Whoever reads again hears again.
+    let mut lines = BufReader::new(reader).lines().map(Result::unwrap);
+    assert!(lines.any(|line| line.contains("published, generation")));
     daemon.stop(Signal::SIGTERM);
 }
 
