@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::process::Command;
 
-use crate::host::{has_program, has_root};
+use crate::host::{has_program, has_root, plant};
 use crate::support::{INSTANCE_CROSS_ACCOUNT, World};
 
 const TEMPORARY: &str = ".rolekeeper-tmp";
@@ -116,4 +116,25 @@ fn the_order_is_the_same_for_files_that_are_given_away() {
     if has_program("strace") && has_root() {
         assert_order(&World::new(&format!("{INSTANCE_CROSS_ACCOUNT}rolekeeper_owner = 65534\n")), true);
     }
+}
+
+#[test]
+fn a_file_of_others_is_replaced_in_the_same_order() {
+    if !has_program("strace") {
+        return;
+    }
+    let world = World::new("");
+    let others = world.directory.join("others");
+    let line = format!("rolekeeper_credentials_file = {}/credentials\n", others.display());
+    world.write("config", format!("{INSTANCE_CROSS_ACCOUNT}{line}"));
+    fs::create_dir(&others).unwrap();
+    plant(&others.join("credentials"), b"[mine]\nregion = eu-west-1\n");
+    world.run(&["refresh"]).assert_silent_success();
+    let (calls, directory) = (calls(&world), format!("<{}>", others.display()));
+    let is_step = |call: &&String| {
+        let is_synced = name(call) == "fsync" && call.contains(&directory);
+        call.contains(&others.display().to_string()) && (call.contains(TEMPORARY) || is_synced)
+    };
+    let steps: Vec<&str> = calls.iter().filter(is_step).map(|call| name(call)).collect();
+    assert_eq!(steps, ["openat", "fchmod", "fchown", "write", "fsync", "close", "renameat", "fsync"]);
 }
