@@ -13,7 +13,7 @@ use nix::sys::signal::Signal;
 use rolekeeper::timestamp::between;
 use time::OffsetDateTime;
 
-use super::{Daemon, NAME, SOON, let_pass, record, switching};
+use super::{Daemon, NAME, SOON, has_published, let_pass, record, switching, wait_until};
 use crate::observe::{INSTANCE, now};
 use crate::support::{INSTANCE_CROSS_ACCOUNT, World};
 
@@ -149,6 +149,26 @@ fn credentials_that_are_there_make_it_ready_without_a_request() {
     manager.wait_for(&["READY=1", "STATUS=1 of 1 profiles fresh"]);
     daemon.stop(Signal::SIGTERM);
     assert_eq!(world.fake.counts().all_requests(), 0);
+}
+
+#[test]
+fn a_service_manager_that_does_not_read_keeps_nobody_from_working_and_hears_of_it_later() {
+    let world = World::new(INSTANCE_CROSS_ACCOUNT);
+    let path = world.directory.join("notify");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    // As much as fits, whatever the system's limit is.
+    let other = UnixDatagram::unbound().unwrap();
+    other.set_nonblocking(true).unwrap();
+    while other.send_to(b"STATUS=of another", &path).is_ok() {}
+    let mut command = world.command(&["run"]);
+    command.env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "1000000");
+    let mut daemon = Daemon::of(&world, &mut command);
+    wait_until(SOON, "published", || has_published(&world, NAME));
+    let_pass(Duration::from_secs(1));
+    let mut manager = Manager::of(socket);
+    manager.wait_for(&["READY=1"]);
+    manager.wait_for(&["WATCHDOG=1"]);
+    daemon.stop(Signal::SIGTERM);
 }
 
 /// The longest silence of the watchdog, from the first message to the end of what is heard.
