@@ -6,7 +6,7 @@ _rolekeeper_profiles() {
 
 _rolekeeper() {
     local line=${COMP_LINE:0:COMP_POINT} words word current previous
-    local command= after= operands=0 options= first= profiles=0 where=()
+    local command='' after='' operands=0 options='' first='' profiles=0 where=()
     COMPREPLY=()
     # Not COMP_WORDS, which are cut at `=` and `:`.
     read -r -a words <<<"$line"
@@ -21,6 +21,7 @@ _rolekeeper() {
         fi
         case $word in
         --)
+            [[ $command == exec ]] || continue
             # What follows is a command of its own.
             if [[ $previous == -- ]]; then
                 mapfile -t COMPREPLY < <(compgen -c -- "$current")

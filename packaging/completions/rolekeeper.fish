@@ -15,7 +15,8 @@ function __rolekeeper_words
 end
 
 function __rolekeeper_is_beyond_dashes
-    contains -- -- (commandline -opc)
+    set -l words (__rolekeeper_words)
+    contains -- -- (commandline -opc); and contains -- exec $words[1]
 end
 
 function __rolekeeper_needs_command

@@ -122,7 +122,11 @@ inside_of() { ls -A "/proc/$(pid_of sidecar)/root"; }
 for line in 'Uid:.65532.65532.65532.65532' 'CapEff:.0000000000000000' 'CapBnd:.0000000000000000' 'NoNewPrivs:.1' 'Seccomp:.2'; do
     has "^$line" <"/proc/$(pid_of sidecar)/status" || fail "not confined: $line"
 done
-sleep 24
+generation() { podman exec sidecar /rolekeeper status --json | sed -n 's/.*"generation": *\([0-9]*\).*/\1/p'; }
+first=$(generation)
+# One more than it has to see: it may begin to look a little later.
+rotated() { [ "$(generation)" -ge $((first + 4)) ]; }
+eventually 60 rotated || fail "no four rotations: $(podman logs sidecar 2>&1)"
 podman stop --time 10 reader >/dev/null 2>&1
 cat "$stage/reports/reader"; echo
 python3 - "$stage/reports/reader" <<'END' || fail 'the neighbour saw something wrong'

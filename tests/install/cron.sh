@@ -34,6 +34,18 @@ next_run() {
 mail() { cat "$root/var/mail.txt" 2>/dev/null || true; }
 file=/run/rolekeeper/profiles/own/credentials.json
 
+step 'a boot without a network yet sends no mail'
+ip -n "$name" addr del 169.254.169.254/32 dev lo
+boot
+at_boot() { inside journalctl -t CRON --no-pager -o cat | has 'CMD (rolekeeper refresh 2>'; }
+eventually 10 at_boot || fail 'cron does not run it at the boot'
+tried() { inside test -e /run/rolekeeper/status.json; }
+eventually 10 tried || fail 'it leaves no status'
+sleep 1
+[ -z "$(mail)" ] || fail "mail without need: $(mail)"
+power_off
+ip -n "$name" addr add 169.254.169.254/32 dev lo
+
 step 'it refreshes at the boot'
 boot
 published() { inside test -s $file; }

@@ -168,7 +168,8 @@ life_of_a_package() { # now.KIND and later.KIND, by `put FILE`, `remove` and `li
         pid=$(property MainPID)
         put "${change% *}.$kind"
         eventually 10 runs "${change#* }" "$pid" || fail "the daemon does not run the program of ${change% *}"
-        eventually 10 [ "$(program rolekeeper@app)" = "${change#* }" ] || fail "nor does the one of a user"
+        user_runs() { [ "$(program rolekeeper@app)" = "${change#* }" ]; }
+        eventually 10 user_runs || fail "nor does the one of a user"
         [ "${change% *}" = now ] || offered || fail 'the new default configuration is nowhere'
         has 'profile given' <"$root/etc/rolekeeper/config" || fail "the configuration was replaced by ${change% *}"
         [ "$(inside stat -c '%a' /etc/rolekeeper/config /etc/rolekeeper/app.config | xargs)" = '600 640' ] || fail 'the modes of the configurations'

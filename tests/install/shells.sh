@@ -1,14 +1,22 @@
 #!/usr/bin/env bash
 # The completions in real shells: commands, options, values and the names of profiles, which come from what is
-# published. The manual page through the formatters. Needs no root, but for installing what is missing.
+# published. The manual page through the formatters, the scripts that are shipped through shellcheck. Needs no root, but
+# for installing what is missing.
 set -euo pipefail
 repository=$(cd "$(dirname "$0")/../.." && pwd)
 . "$repository/tests/install/lib.sh"
 
-needs zsh zsh fish fish mandoc mandoc man man-db
+needs zsh zsh fish fish mandoc mandoc man man-db shellcheck shellcheck
 completions=$packaging/completions
 work=$(mktemp -d)
 trap 'kill "${fake:-}" 2>/dev/null || true; rm -rf "$work"' EXIT
+
+step 'the scripts that are shipped'
+sed -n '/^  - |$/,$s/^    //p' "$packaging/cloud-init/user-data.yaml" >"$work/user-data"
+has '^set -eu$' <"$work/user-data" || fail 'no script in the user data'
+shellcheck --shell=sh --severity=style "$work/user-data" || fail 'the user data'
+shellcheck --severity=style "$repository/.ci/run" "$packaging"/build/{release,static-pie-ld} \
+    "$packaging"/packages/{build,after-install,before-removal,after-removal} "$completions/rolekeeper.bash" || fail 'shellcheck'
 
 step 'the manual page'
 said=$(mandoc -T lint "$packaging/man/rolekeeper.1" 2>&1 | grep -v -e 'referenced manual not found' -e 'mandoc.db' || true)
@@ -88,6 +96,8 @@ for shell in bash fish zsh; do
     offers 'rolekeeper status ' instancecrossaccount
     lacks 'rolekeeper run ' instancecrossaccount
     offers 'rolekeeper exec instancecrossaccount -- rolek' rolekeeper
+    offers 'rolekeeper print -- ' instancecrossaccount
+    lacks 'rolekeeper print -- ' rolekeeper
     # zsh names the directory once and for all, the others with each file.
     case $shell in zsh) file=config ;; *) file=$work/config ;; esac
     offers "rolekeeper --config $work/conf" "$file"

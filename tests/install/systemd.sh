@@ -295,7 +295,8 @@ inside systemctl enable --quiet --now rolekeeper-refresh.timer
 rotates 'by the timer'
 rotates 'by the timer, once more'
 inside systemctl stop rolekeeper-refresh.timer
-eventually 20 [ "$(property ActiveState rolekeeper-refresh.service)" != activating ] || fail 'the one-shot does not end'
+has_ended() { [ "$(property ActiveState rolekeeper-refresh.service)" != activating ]; }
+eventually 20 has_ended || fail 'the one-shot does not end'
 inside test -s $files/given/credentials || fail 'the files went with the one-shot'
 
 step 'the consumer that looked all the time'

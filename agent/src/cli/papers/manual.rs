@@ -2,6 +2,8 @@
 //! says that they work; exit codes are described by hand and checked for being complete.
 
 use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
 
 use super::{agrees, read};
 use crate::cli::table::{COMMANDS, CommandSpec, OPTIONS, OptionSpec, Scope};
@@ -55,6 +57,49 @@ fn every_exit_code_is_described_and_no_other() {
     let lines = region(&page, "exit codes").lines().filter_map(|line| line.strip_prefix(".It "));
     let described: BTreeSet<&str> = lines.flat_map(|line| line.split(" , ")).collect();
     assert_eq!(described, codes, "{PAGE}, `exit codes`");
+}
+
+/// What `exec` takes away and nothing reads, the older name of another variable, and the mark of a process of ours.
+const NOT_FOR_USERS: [&str; 4] =
+    ["AWS_CREDENTIAL_FILE", "AWS_DEFAULT_PROFILE", "AWS_SECURITY_TOKEN", "ROLEKEEPER_CREDENTIAL_PROCESS"];
+
+#[test]
+fn every_variable_that_the_sources_name_is_described() {
+    let page = read(PAGE);
+    let described: BTreeSet<&str> = page
+        .lines()
+        .filter(|line| line.starts_with(".Ev ") || line.starts_with(".It Ev "))
+        .flat_map(|line| line.split([' ', ',']))
+        .collect();
+    let mut variables = BTreeSet::new();
+    collect_variables(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src")), &mut variables);
+    assert!(variables.len() > 40, "{variables:?}");
+    for variable in variables {
+        let is_expected = !NOT_FOR_USERS.contains(&variable.as_str());
+        assert_eq!(described.contains(variable.as_str()), is_expected, "{PAGE}, `{variable}`");
+    }
+}
+
+/// The strings of all sources below `directory`, their tests apart, that are the name of a variable.
+fn collect_variables(directory: &Path, variables: &mut BTreeSet<String>) {
+    const BEGIN: [&str; 8] =
+        ["AWS_", "HTTPS_", "NO_", "NOTIFY_", "ROLEKEEPER_", "RUNTIME_", "WATCHDOG_", "XDG_"];
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() && !path.ends_with("papers") {
+            collect_variables(&path, variables);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let source = fs::read_to_string(path).unwrap();
+            let code = source.split("\n#[cfg(test)]").next().unwrap_or_default();
+            let is_variable = |text: &&str| {
+                BEGIN.iter().any(|begin| text.starts_with(begin) && text.len() > begin.len())
+                    && text
+                        .bytes()
+                        .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_')
+            };
+            variables.extend(code.split('"').filter(is_variable).map(str::to_owned));
+        }
+    }
 }
 
 /// What stands between the marks of `name`.

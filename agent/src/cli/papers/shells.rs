@@ -130,7 +130,7 @@ _rolekeeper_profiles() {
 
 _rolekeeper() {
     local line=${COMP_LINE:0:COMP_POINT} words word current previous
-    local command= after= operands=0 options= first= profiles=0 where=()
+    local command='' after='' operands=0 options='' first='' profiles=0 where=()
     COMPREPLY=()
     # Not COMP_WORDS, which are cut at `=` and `:`.
     read -r -a words <<<"$line"
@@ -145,6 +145,7 @@ _rolekeeper() {
         fi
         case $word in
         --)
+            [[ $command == exec ]] || continue
             # What follows is a command of its own.
             if [[ $previous == -- ]]; then
                 mapfile -t COMPREPLY < <(compgen -c -- "$current")
@@ -338,7 +339,8 @@ function __rolekeeper_words
 end
 
 function __rolekeeper_is_beyond_dashes
-    contains -- -- (commandline -opc)
+    set -l words (__rolekeeper_words)
+    contains -- -- (commandline -opc); and contains -- exec $words[1]
 end
 
 function __rolekeeper_needs_command
