@@ -156,6 +156,17 @@ fn https_is_verified_and_goes_anywhere() {
     assert_eq!(world.fake.counts().handshakes(Service::Sts), 1);
 }
 
+/// In every spelling of the name that RFC 6761 gives to loopback, and nobody is asked for it.
+#[test]
+fn localhost_is_this_host() {
+    for name in ["localhost", "LocalHost", "localhost.", "agent.localhost"] {
+        let world = World::new(BASE);
+        let url = world.fake.container_url().replace("127.0.0.1", name);
+        world.run_in(&[(FULL, &url)], &["refresh"]).assert_silent_success();
+        assert_eq!(asked(&world), 1, "{name}");
+    }
+}
+
 /// Names lead where the resolver says, so what they lead to is what has to be permitted.
 #[test]
 fn a_name_counts_for_all_of_its_addresses() {
