@@ -3,7 +3,8 @@
 use std::process::Command;
 
 use fake_aws::scenario::{EFGH, GUARDED};
-use fake_aws::{Action, Fault, Kind, Service};
+use fake_aws::{Action, Fault, Kind, Reply, Service};
+use serde_json::Value;
 
 use crate::host::{has_mounts, quoted};
 use crate::observe::at_once;
@@ -144,6 +145,20 @@ fn stale_credentials_are_fetched_once_more() {
         world.fake.sts().fail(stale);
         assert_eq!((refresh(&world, &[]).code, asked(&world)), (code, requests));
     }
+}
+
+/// Whoever is asked in plain HTTP cannot decide which certificates are valid and what has expired.
+#[test]
+fn the_date_of_an_answer_is_not_believed() {
+    let world = World::new(BASE);
+    let body = "{\"AccessKeyId\": \"ASIAEXAMPLE\", \"SecretAccessKey\": \"secret\", \"Token\": \"session\", \
+                \"Expiration\": \"2049-12-31T23:59:59Z\"}";
+    let reply = Reply::new(200).header("Date", "Fri, 01 Jan 2049 00:00:00 GMT").body(body.to_owned());
+    world.fake.container().fail(Fault::new(Action::Answer(reply)));
+    refresh(&world, &[]).assert_silent_success();
+    assert_eq!(world.document("base")["AccessKeyId"], "ASIAEXAMPLE");
+    let status: Value = serde_json::from_str(&world.run(&["status", "--json"]).stdout).unwrap();
+    assert_eq!(status["clock_offset_seconds"], 0);
 }
 
 #[test]
