@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use super::error::Shown;
 use super::trust::Untrusted;
+use super::url::without_secrets;
 
 /// A line that follows no rule of the grammar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -259,7 +260,7 @@ impl fmt::Display for Problem {
             Self::NamedAgentSection => f.write_str("the section `[rolekeeper]` takes no name"),
             Self::Value { key, value, .. } if value.is_empty() => write!(f, "`{key}` is empty"),
             Self::Value { key, value, complaint, .. } => {
-                write!(f, "`{key}` is `{}`, {complaint}", Shown(value))
+                write!(f, "`{key}` is `{}`, {complaint}", Shown(&without_secrets(value)))
             }
             Self::SeveralLines(key) => write!(f, "`{key}` goes on in the indented line below"),
             Self::HalfOfKeys { missing } => half_of_keys(missing, f),

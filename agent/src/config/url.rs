@@ -1,5 +1,5 @@
-//! The little of URLs that endpoints need: scheme, host, port, path, and whether the host is this one. No network,
-//! no name resolution.
+//! The little of URLs that endpoints need: scheme, host, port, path, whether the host is this one, and what of it may be
+//! shown. No network, no name resolution.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -64,16 +64,30 @@ impl<'a> Url<'a> {
             Ok(IpAddr::V6(address)) => {
                 address.is_loopback() || address.is_unicast_link_local() || address == IMDS
             }
-            Err(_) => self.host == "localhost" || self.host.ends_with(".localhost"),
+            Err(_) => is_localhost(self.host),
         }
     }
 
-    /// Whether the host can only be this one: `localhost`, 127.0.0.0/8 or `::1`.
+    /// Whether the host can only be this one: `localhost` and names below it, 127.0.0.0/8 or `::1`.
     pub(crate) fn is_loopback(&self) -> bool {
-        self.host.eq_ignore_ascii_case("localhost")
+        is_localhost(self.host)
             || self.host.parse::<Ipv4Addr>().is_ok_and(|address| address.is_loopback())
             || self.host.parse::<Ipv6Addr>().is_ok_and(|address| address.is_loopback())
     }
+}
+
+/// Whether RFC 6761, section 6.3, gives the name `host` to loopback: those names are asked of nobody.
+pub(crate) fn is_localhost(host: &str) -> bool {
+    let host = host.strip_suffix('.').unwrap_or(host);
+    host.rsplit('.').next().is_some_and(|label| label.eq_ignore_ascii_case("localhost"))
+}
+
+/// `text` as it may be shown: of a URL neither user and password nor the query, in which tokens stand.
+pub(crate) fn without_secrets(text: &str) -> String {
+    let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
+    let (user, rest) = rest.rsplit_once('@').map_or(("", rest), |(_, rest)| ("...@", rest));
+    let (rest, query) = rest.split_once('?').map_or((rest, ""), |(rest, _)| (rest, "?..."));
+    [scheme, "://", user, rest, query].concat()
 }
 
 #[cfg(test)]
@@ -88,6 +102,9 @@ mod tests {
             ("http://[::1]:80/x", "::1", "/x", true),
             ("http://[fd00:ec2::254]", "fd00:ec2::254", "", false),
             ("http://LocalHost:1338", "LocalHost", "", true),
+            ("http://sts.localhost.:1338", "sts.localhost.", "", true),
+            ("http://localhost.example", "localhost.example", "", false),
+            ("http://notlocalhost", "notlocalhost", "", false),
             ("http://127.1.example.com", "127.1.example.com", "", false),
         ] {
             let url = Url::parse(text).unwrap();
@@ -121,6 +138,21 @@ mod tests {
     }
 
     #[test]
+    fn what_may_be_shown_of_a_url() {
+        for (text, shown) in [
+            ("https://host:1/path", "https://host:1/path"),
+            ("https://user:hidden@host/path", "https://...@host/path"),
+            ("https://user:hid@den?@host", "https://...@host"),
+            ("https://host/path?token=hidden", "https://host/path?..."),
+            ("https://host/?hidden@host", "https://...@host"),
+            ("run --at https://user:hidden@host", "run --at https://...@host"),
+            ("a@b?c", "a@b?c"),
+        ] {
+            assert_eq!(without_secrets(text), shown);
+        }
+    }
+
+    #[test]
     fn only_this_host_and_its_own_link_are_near() {
         for near in [
             "http://169.254.169.254",
@@ -133,6 +165,7 @@ mod tests {
             "http://[::ffff:127.0.0.1]",
             "http://localhost:1338",
             "http://imds.localhost",
+            "http://LOCALHOST.",
         ] {
             assert!(Url::parse(near).unwrap().is_on_own_link(), "{near}");
         }

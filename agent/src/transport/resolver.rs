@@ -16,6 +16,7 @@ use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::NextTimeout;
 
 use super::proxy::Proxy;
+use crate::config::url::is_localhost;
 
 /// ureq keeps this many addresses of a name.
 const MAX_ADDRESSES: usize = 16;
@@ -75,8 +76,7 @@ impl CachingResolver {
         if let Ok(literal) = bare.parse::<IpAddr>() {
             return Ok(vec![SocketAddr::new(literal, port)]);
         }
-        // RFC 6761, section 6.3: these names are loopback's and are asked of nobody.
-        if bare == "localhost" || bare.ends_with(".localhost") {
+        if is_localhost(bare) {
             let loopback: [IpAddr; 2] = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
             return Ok(loopback.map(|address| SocketAddr::new(address, port)).to_vec());
         }

@@ -3,7 +3,8 @@
 use std::process::Command;
 
 use fake_aws::scenario::{EFGH, GUARDED};
-use fake_aws::{Action, Fault, Kind, Service};
+use fake_aws::{Action, Fault, Kind, Reply, Service};
+use serde_json::Value;
 
 use crate::host::{has_mounts, quoted};
 use crate::observe::at_once;
@@ -146,6 +147,20 @@ fn stale_credentials_are_fetched_once_more() {
     }
 }
 
+/// Whoever is asked in plain HTTP cannot decide which certificates are valid and what has expired.
+#[test]
+fn the_date_of_an_answer_is_not_believed() {
+    let world = World::new(BASE);
+    let body = "{\"AccessKeyId\": \"ASIAEXAMPLE\", \"SecretAccessKey\": \"secret\", \"Token\": \"session\", \
+                \"Expiration\": \"2049-12-31T23:59:59Z\"}";
+    let reply = Reply::new(200).header("Date", "Fri, 01 Jan 2049 00:00:00 GMT").body(body.to_owned());
+    world.fake.container().fail(Fault::new(Action::Answer(reply)));
+    refresh(&world, &[]).assert_silent_success();
+    assert_eq!(world.document("base")["AccessKeyId"], "ASIAEXAMPLE");
+    let status: Value = serde_json::from_str(&world.run(&["status", "--json"]).stdout).unwrap();
+    assert_eq!(status["clock_offset_seconds"], 0);
+}
+
 #[test]
 fn https_is_verified_and_goes_anywhere() {
     let world = World::new(BASE);
@@ -154,6 +169,17 @@ fn https_is_verified_and_goes_anywhere() {
     // What listens there is STS, which knows no such path: it was reached, and TLS held.
     run.assert_failure(77, &["container credentials endpoint", "status 404"]);
     assert_eq!(world.fake.counts().handshakes(Service::Sts), 1);
+}
+
+/// In every spelling of the name that RFC 6761 gives to loopback, and nobody is asked for it.
+#[test]
+fn localhost_is_this_host() {
+    for name in ["localhost", "LocalHost", "localhost.", "agent.localhost"] {
+        let world = World::new(BASE);
+        let url = world.fake.container_url().replace("127.0.0.1", name);
+        world.run_in(&[(FULL, &url)], &["refresh"]).assert_silent_success();
+        assert_eq!(asked(&world), 1, "{name}");
+    }
 }
 
 /// Names lead where the resolver says, so what they lead to is what has to be permitted.

@@ -8,6 +8,7 @@ mod container;
 mod environment;
 mod federated;
 mod process;
+mod sharing;
 
 use std::ffi::OsStr;
 use std::fs;
