@@ -332,7 +332,7 @@ pub struct RotationHook {
 }
 
 /// When a profile is refreshed.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RefreshSettings {
     /// `rolekeeper_refresh_after_percent`: the share of the lifetime, 10 to 90, after which credentials are
     /// refreshed at the latest; 50 by default.

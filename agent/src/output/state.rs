@@ -3,6 +3,7 @@
 //! A record that cannot be read counts as absent.
 
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
@@ -10,6 +11,7 @@ use time::OffsetDateTime;
 use super::OutputError;
 use super::directory::{Attributes, Directory, Durability};
 use super::names::file_name;
+use crate::config::model::RefreshSettings;
 use crate::timestamp::{Rfc3339Seconds, parse_rfc3339};
 
 /// Records of another version count as absent.
@@ -34,6 +36,8 @@ pub struct Published {
     pub real_expiration: Option<OffsetDateTime>,
     /// When they are due for a refresh.
     pub due: Option<OffsetDateTime>,
+    /// By which settings they are; records of earlier versions do not say.
+    pub settings: Option<RefreshSettings>,
     /// The access key id.
     pub access_key_id: String,
     /// The region that was written beside them.
@@ -312,6 +316,8 @@ impl Published {
             "expiration": self.expiration.map(seconds),
             "real_expiration": self.real_expiration.map(seconds),
             "due": self.due.map(seconds),
+            "after_percent": self.settings.map(|settings| settings.after_percent),
+            "margin_seconds": self.settings.map(|settings| settings.margin.as_secs()),
             "access_key_id": self.access_key_id,
             "region": self.region,
             "fallback_region": self.fallback_region,
@@ -327,6 +333,7 @@ impl Published {
             expiration: optional_time(object, "expiration")?,
             real_expiration: optional_time(object, "real_expiration")?,
             due: optional_time(object, "due")?,
+            settings: settings(object),
             access_key_id: text(object, "access_key_id")?,
             region: text(object, "region"),
             fallback_region: text(object, "fallback_region"),
@@ -408,6 +415,12 @@ fn seconds(at: OffsetDateTime) -> String {
 
 fn text(object: &Map<String, Value>, name: &str) -> Option<String> {
     Some(object.get(name)?.as_str()?.to_owned())
+}
+
+fn settings(object: &Map<String, Value>) -> Option<RefreshSettings> {
+    let number = |name: &str| object.get(name)?.as_u64();
+    let after_percent = number("after_percent")?.try_into().ok()?;
+    Some(RefreshSettings { after_percent, margin: Duration::from_secs(number("margin_seconds")?) })
 }
 
 /// The outer `None` is a damaged record, the inner one a time that is not set.

@@ -35,6 +35,10 @@ impl Keeper<'_> {
         self.top.replace(STATUS, status.as_bytes(), attributes, Durability::Renamed).map(drop)
     }
 
+    pub(super) fn has_status(&self) -> bool {
+        self.top.read(STATUS).is_ok_and(|status| status.is_some())
+    }
+
     /// The profiles that belong to the agent's user alone; others have their own directory.
     fn write_credentials(&self, entries: &[Entry<'_>]) -> Result<(), OutputError> {
         let own = |entry: &&Entry<'_>| {

@@ -11,7 +11,8 @@ use crate::fingerprint::fingerprint;
 use crate::output::directory::Directory;
 use crate::output::names::file_name;
 use crate::output::profile_files;
-use crate::output::state::{Record, State};
+use crate::output::state::{Published, Record, State};
+use crate::schedule::{Fraction, Lifetime};
 use crate::timestamp::between;
 
 /// A clock that stands before the time of issue by more than this was wrong then or is wrong now.
@@ -53,6 +54,30 @@ impl Freshness {
     }
 }
 
+/// When the set number `generation` of the credentials of `profile`, from `issued` to `expiration`, is due. Long-term keys
+/// never are.
+pub(super) fn due(
+    profile: &Profile,
+    key: &[u8],
+    generation: u64,
+    issued: OffsetDateTime,
+    expiration: Option<OffsetDateTime>,
+) -> Option<OffsetDateTime> {
+    let jitter = Fraction::keyed(key, &profile.name, generation);
+    expiration.map(|expiration| Lifetime { issued, expiration }.due(&profile.refresh, jitter))
+}
+
+/// Lets `record` say when what is published for `profile` is due by its settings as they are now.
+pub(super) fn reschedule(record: &mut Record, profile: &Profile, key: &[u8]) {
+    if let Some(published) = &mut record.published
+        && published.settings != Some(profile.refresh)
+    {
+        let Published { generation, issued, expiration, .. } = *published;
+        published.due = due(profile, key, generation, issued, expiration);
+        published.settings = Some(profile.refresh);
+    }
+}
+
 /// What is published for `profile` below `profiles`, as far as it matches `wanted`, its fingerprint.
 pub(super) fn of(
     state: &State,
@@ -89,7 +114,8 @@ pub fn peek(
     now: OffsetDateTime,
 ) -> Option<PublishedDocument> {
     let state = State::open_to_read(&output_dir.join("state"))?;
-    let record = state.load(&profile.name);
+    let mut record = state.load(&profile.name);
+    reschedule(&mut record, profile, state.key());
     let profiles = output_dir.join("profiles");
     let wanted = fingerprint(state.key(), profile);
     let freshness = of(&state, &profiles, profile, &record, &wanted);

@@ -35,7 +35,6 @@ use crate::output::profile_files::{self, keyed_digest};
 use crate::output::render::{ConfigEntry, Material, shell_word};
 use crate::output::state::{PendingHook, Published, Record, State};
 use crate::output::{OutputError, Step};
-use crate::schedule::{Fraction, Lifetime};
 
 pub use self::aggregate::last_anchor;
 pub use self::failures::Held;
@@ -250,7 +249,8 @@ impl<'a> Keeper<'a> {
     /// present, where it is not.
     #[must_use]
     pub fn known(&self, profile: &Profile) -> (Option<(OffsetDateTime, Standing)>, Option<Held>) {
-        let record = self.state.load(&profile.name);
+        let mut record = self.state.load(&profile.name);
+        freshness::reschedule(&mut record, profile, self.state.key());
         (self.matching(profile, &record), self.hold(profile, &record))
     }
 
@@ -267,11 +267,14 @@ impl<'a> Keeper<'a> {
 
     fn entries(&self) -> Result<Vec<Entry<'a>>, OutputError> {
         let entry = |managed: &'a ManagedProfile| {
-            let record = if self.state.directory().is_new() {
+            let mut record = if self.state.directory().is_new() {
                 Record { profile: managed.name.clone(), ..Record::default() }
             } else {
                 self.state.try_load(&managed.name)?
             };
+            if let Ok(profile) = &managed.outcome {
+                freshness::reschedule(&mut record, profile, self.state.key());
+            }
             Ok(Entry { managed, record, issued: None })
         };
         self.config.profiles().iter().map(entry).collect()
@@ -360,10 +363,7 @@ impl<'a> Keeper<'a> {
         let entry = self.config_entry(&profile.name, Some(&profile.publication), obtained.region.clone());
         profile_files::publish(&directory, &material, &entry, attributes(&profile.publication))?;
         self.keep_copy(profile, &json)?;
-        let due = obtained.issued.expiration.map(|expiration| {
-            let jitter = Fraction::keyed(self.state.key(), &profile.name, generation);
-            Lifetime { issued, expiration }.due(&profile.refresh, jitter)
-        });
+        let due = freshness::due(profile, self.state.key(), generation, issued, obtained.issued.expiration);
         Ok(Published {
             fingerprint,
             digest,
@@ -372,6 +372,7 @@ impl<'a> Keeper<'a> {
             expiration: obtained.issued.expiration,
             real_expiration: obtained.real_expiration,
             due,
+            settings: Some(profile.refresh),
             access_key_id: obtained.issued.credentials.access_key_id.clone(),
             region: obtained.region.clone(),
             fallback_region: obtained.fallback_region.clone(),

@@ -29,7 +29,7 @@ impl Keeper<'_> {
     }
 
     /// Brings the directory in line with the configuration without refreshing anything: sweeps what a crash left,
-    /// and removes what is no longer managed, also from the common files.
+    /// removes what is no longer managed, also from the common files, and brings the status up to date.
     ///
     /// # Errors
     ///
@@ -42,7 +42,13 @@ impl Keeper<'_> {
             }
         }
         // Only then: what a crash kept from being recorded is in the common files, and is obtained again in a moment.
-        if self.remove_unmanaged()? { self.write_common_files(&entries) } else { Ok(()) }
+        if self.remove_unmanaged()? {
+            self.write_common_files(&entries)
+        } else if self.has_status() {
+            self.write_status(&entries)
+        } else {
+            Ok(())
+        }
     }
 
     /// Files of profiles that left the configuration go away with them; whether there were any. Only profiles of this very configuration

@@ -193,7 +193,7 @@ impl Plan {
     /// Replaces the profiles by those of a configuration that was loaded again, between two batches; their indices
     /// are their places in `profiles`.
     ///
-    /// What matches keeps its due time. What does not match is due within half a minute, one instant for the
+    /// What matches keeps its due time, unless other settings have moved it. What does not match is due within half a minute, one instant for the
     /// host; so is what was refused or misconfigured, because a reload is how somebody says that it was mended.
     pub fn reload(&mut self, profiles: impl IntoIterator<Item = Carried>, now: &Now) {
         let at = self.observe(now);
@@ -204,7 +204,13 @@ impl Plan {
             match (carried.known, standing) {
                 (Known::Nothing, _) => Slot::wanting(soon),
                 (known @ Known::Published { .. }, None) => loaded(known, &at).unwrap_or(Slot::wanting(soon)),
-                (Known::Published { .. }, Some(slot)) if slot.survives_reload() => *slot,
+                (known @ Known::Published { due, .. }, Some(slot)) if slot.survives_reload() => {
+                    if slot.misses(due.map(unix_milliseconds)) {
+                        loaded(known, &at).unwrap_or(Slot::wanting(soon))
+                    } else {
+                        *slot
+                    }
+                }
                 (Known::Published { .. }, Some(_)) => Slot::wanting(soon),
             }
         };

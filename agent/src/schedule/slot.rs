@@ -4,6 +4,8 @@
 use super::backoff::Pace;
 use super::moment::Moment;
 
+const SECOND: u64 = 1000;
+
 /// An instant that never comes.
 const NEVER: u64 = u64::MAX;
 const NEVER_TRUE: i64 = i64::MAX;
@@ -112,6 +114,14 @@ impl Slot {
             Standing::Failing => self.pace == Some(Pace::Fast),
             Standing::Parked | Standing::UnderWay => false,
         }
+    }
+
+    /// Whether its credentials, which are due at the true time `due`, are waited for at another time. That they are in
+    /// doubt, or that an earlier time has been told to the second, makes none.
+    pub(super) fn misses(&self, due: Option<i64>) -> bool {
+        self.standing == Standing::Fresh
+            && self.due_true != NEVER_TRUE
+            && due.is_some_and(|due| due.abs_diff(self.due_true) >= SECOND)
     }
 
     /// Whether it has to be refreshed.

@@ -1,9 +1,11 @@
 //! SIGHUP: what changed is refreshed, what did not is left alone, what left goes away, and a mistake changes nothing.
 
+use std::time::Duration;
+
 use fake_aws::scenario::{EFGH, LONG, PRODUCTION, SHORT};
 use nix::sys::signal::Signal;
 
-use super::{Daemon, NAME, RELOADED, SOON, has_published, key, record, switching, wait_until};
+use super::{Daemon, NAME, RELOADED, SOON, has_published, idle, key, record, switching, wait_until};
 use crate::support::{INSTANCE_CROSS_ACCOUNT, World};
 
 /// The roles that were assumed, in order.
@@ -24,6 +26,27 @@ fn a_changed_profile_is_refreshed_and_an_unchanged_one_is_not_asked_for_again() 
     wait_until(RELOADED, "the other role", || key(&world, "changes") != replaced);
     assert_eq!(assumed(&world), [SHORT]);
     assert_eq!(key(&world, "stays"), kept);
+    daemon.stop(Signal::SIGTERM);
+}
+
+#[test]
+fn settings_that_change_bring_the_next_refresh_nearer() {
+    let patient = "rolekeeper_refresh_after_percent = 90\nrolekeeper_margin_seconds = 0\n";
+    let world = World::new(&format!("{INSTANCE_CROSS_ACCOUNT}{patient}"));
+    world.fake.sts().session_lifetime(Some(Duration::from_secs(80)));
+    let mut daemon = Daemon::publishing(&world);
+    let first = key(&world, NAME);
+    idle(&daemon);
+    let due = || world.status(NAME)["next_refresh"].clone();
+    let before = due();
+    world.write("config", format!("{INSTANCE_CROSS_ACCOUNT}rolekeeper_refresh_after_percent = 10\n"));
+    daemon.signal(Signal::SIGHUP);
+    wait_until(SOON, "another time in the status", || due() != before);
+    assert_eq!(key(&world, NAME), first, "the same session");
+    // After 8 seconds at the latest, and not after 52 at the earliest.
+    wait_until(RELOADED, "the next session", || key(&world, NAME) != first);
+    let life = world.life(NAME).whole_seconds();
+    assert!(life > 60, "{life}");
     daemon.stop(Signal::SIGTERM);
 }
 

@@ -4,9 +4,11 @@ use std::fs;
 use std::process::Command;
 
 use fake_aws::{Action, Fault, scenario};
+use rolekeeper::timestamp::between;
 
 use super::{CROSS_ACCOUNT, Keys, MARKER, assumed, identities, listing, switching};
 use crate::host::{has_root, plant};
+use crate::observe::instant;
 use crate::support::{INSTANCE_CROSS_ACCOUNT, Run, World};
 
 #[test]
@@ -125,6 +127,26 @@ fn a_profile_that_left_the_configuration_leaves_no_files() {
         assert!(!world.published(name).contains("goes"), "{name}");
     }
     assert_eq!(assumed(&world), 2, "the one that stays was kept");
+}
+
+#[test]
+fn settings_that_change_move_the_next_refresh_and_ask_for_no_other_session() {
+    let world = World::new(&switching("x", scenario::EFGH));
+    let next = |more: &str| {
+        world.write("config", format!("{}{more}", switching("x", scenario::EFGH)));
+        world.run(&["refresh"]).assert_silent_success();
+        let status = world.status("x");
+        assert_eq!(status["generation"], 1);
+        between(instant(&status["issued"]), instant(&status["next_refresh"])).whole_minutes()
+    };
+    let before = next("");
+    assert!((15..=30).contains(&before), "{before}");
+    let late = next("rolekeeper_refresh_after_percent = 90\nrolekeeper_margin_seconds = 60\n");
+    assert!((39..=54).contains(&late), "{late}");
+    assert_eq!(next(""), before, "the jitter belongs to the credentials");
+    let early = next("rolekeeper_margin_seconds = 2700\n");
+    assert!((0..=15).contains(&early), "{early}");
+    assert_eq!(assumed(&world), 1);
 }
 
 #[test]

@@ -321,11 +321,12 @@ fn a_reload_hastens_what_does_not_match_and_nothing_else() {
     let mut clocks = Clocks::new();
     let mut plan = fresh(&clocks, &[1000, 2000, 3000]);
     clocks.pass(100);
-    let known = Known::Published { issued: NOON, due: clocks.due_in(99_999) };
+    let known = |due| Known::Published { issued: NOON, due: clocks.due_in(due) };
     let carried = |before, known| Carried { before: Some(ProfileIndex(before)), known };
     let new = Carried { before: None, known: Known::Nothing };
-    let reused = Carried { before: None, known: Known::Published { issued: NOON, due: clocks.due_in(500) } };
-    plan.reload([carried(2, known), new, carried(1, Known::Nothing), carried(0, known), reused], &clocks.0);
+    let reused = Carried { before: None, known: known(500) };
+    let unchanged = [carried(2, known(2900)), carried(0, known(900))];
+    plan.reload([unchanged[0], new, carried(1, Known::Nothing), unchanged[1], reused], &clocks.0);
     let (mut batch, after) = run(&mut plan, &mut clocks, 60).unwrap();
     batch.sort_unstable();
     assert_eq!(batch, [1, 2]);
@@ -334,6 +335,38 @@ fn a_reload_hastens_what_does_not_match_and_nothing_else() {
     assert_eq!(run(&mut plan, &mut clocks, 9000), Some((vec![4], 500 - used)));
     assert_eq!(run(&mut plan, &mut clocks, 9000), Some((vec![3], 400)));
     assert_eq!(run(&mut plan, &mut clocks, 9000), Some((vec![0], 2000)));
+}
+
+#[test]
+fn a_reload_moves_what_is_due_at_another_time_by_new_settings() {
+    let mut clocks = Clocks::new();
+    let mut plan = fresh(&clocks, &[5000, 5000, 5000, 5000]);
+    clocks.pass(100);
+    let dues = [Some(200), Some(9000), Some(-50), None];
+    let carried = |(index, due): (usize, Option<i64>)| Carried {
+        before: Some(ProfileIndex(index)),
+        known: Known::Published { issued: NOON, due: due.and_then(|due| clocks.due_in(due)) },
+    };
+    plan.reload(dues.into_iter().enumerate().map(carried).collect::<Vec<_>>(), &clocks.0);
+    let (batch, soon) = run(&mut plan, &mut clocks, 9000).unwrap();
+    assert_eq!(batch, [2], "overdue by the new settings");
+    assert!(soon <= 31);
+    let after = 200 - soon;
+    assert_eq!(run(&mut plan, &mut clocks, 9000), Some((vec![0], after)));
+    assert_eq!(run(&mut plan, &mut clocks, 9000), Some((vec![3], 4700)));
+    assert_eq!(run(&mut plan, &mut clocks, 9000), Some((vec![1], 4100)));
+}
+
+#[test]
+fn what_is_in_doubt_stays_so_whatever_a_reload_says_of_its_due_time() {
+    let mut clocks = Clocks::new();
+    let mut plan = fresh(&clocks, &[5000]);
+    clocks.pass(40);
+    clocks.set(7200);
+    assert!(matches!(plan.next(&clocks.0), Step::Wait(_)), "it takes a moment");
+    let known = Known::Published { issued: NOON, due: clocks.due_in(20_000) };
+    plan.reload([Carried { before: Some(ProfileIndex(0)), known }], &clocks.0);
+    assert!(run(&mut plan, &mut clocks, 60).is_some_and(|(_, after)| after <= 16));
 }
 
 #[test]
