@@ -104,7 +104,8 @@ impl Quiet {
                 *character = value;
             }
         }
-        tcsetattr(&file, SetArg::TCSAFLUSH, &quiet).map_err(failed)?;
+        // What was typed before the question stays: a script may be quicker than the program that it types for.
+        tcsetattr(&file, SetArg::TCSADRAIN, &quiet).map_err(failed)?;
         Ok(Self { file, before })
     }
 
@@ -149,7 +150,7 @@ impl Quiet {
     }
 
     fn restore(&self) {
-        tcsetattr(&self.file, SetArg::TCSAFLUSH, &self.before).unwrap_or_default();
+        tcsetattr(&self.file, SetArg::TCSADRAIN, &self.before).unwrap_or_default();
     }
 }
 

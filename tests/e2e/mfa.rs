@@ -52,8 +52,13 @@ struct AtTerminal {
 impl AtTerminal {
     /// Runs the binary with `arguments`, and `after` behind them in the words of a shell.
     fn start(world: &World, arguments: &[&str], after: &str) -> Self {
+        Self::start_behind("", world, arguments, after)
+    }
+
+    /// The same, with the words `before` in front.
+    fn start_behind(before: &str, world: &World, arguments: &[&str], after: &str) -> Self {
         let described = world.command(arguments);
-        let mut line = quoted(described.get_program());
+        let mut line = format!("{before}{}", quoted(described.get_program()));
         for argument in described.get_args() {
             line.push(' ');
             line.push_str(&quoted(argument));
@@ -190,6 +195,20 @@ fn a_code_counts_once_and_each_role_asks_for_its_own() {
     terminal.type_in(b"111111\n");
     terminal.expect("This code was used already; wait for the next one.");
     terminal.type_in(b"222222\n");
+    let (code, screen) = terminal.end();
+    assert_eq!((code, world.assumptions().len()), (0, 2), "{screen}");
+}
+
+/// A script that types is quicker than the program that it types for.
+#[test]
+fn codes_that_are_typed_ahead_are_taken() {
+    if !has_program("script") {
+        return;
+    }
+    let world = world(&["one", "two"]);
+    world.fake.sts().mfa_codes(&["111111", "222222"]);
+    let mut terminal = AtTerminal::start_behind("read -r go && ", &world, &["refresh"], "");
+    terminal.type_in(b"go\n111111\n222222\n");
     let (code, screen) = terminal.end();
     assert_eq!((code, world.assumptions().len()), (0, 2), "{screen}");
 }

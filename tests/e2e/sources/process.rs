@@ -123,6 +123,20 @@ fn a_command_that_cannot_be_run_says_so() {
 
 /// A gigabyte is refused as soon as it is more than credentials can be, in little memory; one that never ends, in time.
 #[test]
+fn a_program_without_a_path_is_looked_for_in_the_usual_places() {
+    let world = printing("false", "");
+    world.write("document", GOOD);
+    let config = format!(
+        "[profile a]\ncredential_process = cat {}\nrolekeeper_publish = true\n",
+        world.path("document").display()
+    );
+    world.write("config", config);
+    let mut command = world.command(&["refresh"]);
+    Run::of(command.env_remove("PATH")).assert_silent_success();
+    assert_eq!(world.document("a")["AccessKeyId"], "AKIDEXAMPLE");
+}
+
+#[test]
 fn neither_a_flood_nor_silence_harms_the_agent() {
     at_once(
         [
