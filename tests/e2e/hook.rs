@@ -17,7 +17,7 @@ use nix::unistd::Pid;
 use serde_json::Value;
 
 use crate::host::{has_program, has_root, plant, quoted};
-use crate::observe::timed;
+use crate::observe::{INSTANCE, timed};
 use crate::support::{INSTANCE_CROSS_ACCOUNT, World};
 
 const NAME: &str = "instancecrossaccount";
@@ -127,6 +127,32 @@ fn a_hook_runs_once_for_each_rotation() {
     world.write("config", format!("{INSTANCE_CROSS_ACCOUNT}rolekeeper_on_rotate = /bin/false\n"));
     world.run(&["refresh"]).assert_silent_success();
     assert_eq!(world.fake.counts().all_requests(), 0);
+}
+
+#[test]
+fn a_set_of_credentials_that_comes_again_is_no_rotation() {
+    let world = World::new("");
+    let hook = |code: u8| {
+        let ran = world.directory.join("ran");
+        let script = format!("echo $ROLEKEEPER_GENERATION >> {}; exit {code}", ran.display());
+        world.write("config", format!("{INSTANCE}rolekeeper_on_rotate = /bin/sh -c '{script}'\n"));
+    };
+    hook(1);
+    world.run(&["refresh"]).assert_failure(0, &["attempt 1", "exit code 1"]);
+    world.run(&["refresh", "--force"]).assert_failure(0, &["attempt 2", "exit code 1"]);
+    hook(0);
+    for _ in 0..3 {
+        world.run(&["refresh", "--force"]).assert_silent_success();
+    }
+    assert_eq!(read(&world, "ran"), "1\n1\n1\n", "until it succeeded, and not again");
+    world.fake.imds().rotate();
+    world.run(&["refresh", "--force"]).assert_silent_success();
+    assert_eq!(read(&world, "ran"), "1\n1\n1\n2\n");
+    // While IMDS cannot renew them, the same ones are published again and again, as valid for a little longer.
+    world.fake.imds().show_expiration(Some("2026-01-01T00:00:00Z"));
+    world.run(&["refresh", "--force"]).assert_silent_success();
+    assert!(world.status("instance")["extended"].is_string());
+    assert_eq!(read(&world, "ran"), "1\n1\n1\n2\n");
 }
 
 #[test]

@@ -327,10 +327,16 @@ impl<'a> Keeper<'a> {
             }
         };
         let record = &mut entry.record;
-        let generation = record.published.as_ref().map_or(0, |last| last.generation).saturating_add(1);
-        record.hook =
-            profile.on_rotate.as_ref().map(|_| PendingHook { generation, ..PendingHook::default() });
-        if record.hook.is_some() {
+        let last = record.published.as_ref();
+        // A source that hands out the same set again, as IMDS does, gives nobody a reason to act.
+        let key = &obtained.issued.credentials.access_key_id;
+        let is_new = record.is_torn() || last.is_none_or(|last| last.access_key_id != *key);
+        let generation = last.map_or(0, |last| last.generation).saturating_add(is_new.into());
+        if is_new || profile.on_rotate.is_none() {
+            record.hook =
+                profile.on_rotate.as_ref().map(|_| PendingHook { generation, ..PendingHook::default() });
+        }
+        if is_new && record.hook.is_some() {
             self.state.store(record)?;
         }
         let published = self.publish(profile, &obtained, wanted, generation)?;
