@@ -101,6 +101,16 @@ pub struct Standing {
     pub is_extended: bool,
 }
 
+impl Published {
+    /// Whether `obtained` is the set that was published last. Without its end it is the same also where IMDS, which
+    /// cannot renew it, has let it expire.
+    fn is_again(&self, obtained: &Obtained) -> bool {
+        let Obtained { issued, real_expiration, .. } = obtained;
+        self.access_key_id == issued.credentials.access_key_id
+            && (real_expiration.is_some() || self.expiration == issued.expiration)
+    }
+}
+
 impl Standing {
     fn of(published: &Published) -> Self {
         Self {
@@ -329,8 +339,7 @@ impl<'a> Keeper<'a> {
         let record = &mut entry.record;
         let last = record.published.as_ref();
         // A source that hands out the same set again, as IMDS does, gives nobody a reason to act.
-        let key = &obtained.issued.credentials.access_key_id;
-        let is_new = record.is_torn() || last.is_none_or(|last| last.access_key_id != *key);
+        let is_new = record.is_torn() || last.is_none_or(|last| !last.is_again(&obtained));
         let generation = last.map_or(0, |last| last.generation).saturating_add(is_new.into());
         if is_new || profile.on_rotate.is_none() {
             record.hook =
