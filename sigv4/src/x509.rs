@@ -65,6 +65,42 @@ impl fmt::Debug for X509Identity<'_> {
 /// are left over from an earlier attempt are ignored: those of [`REPLACED_HEADERS`](crate::REPLACED_HEADERS),
 /// `x-amz-x509` and `x-amz-x509-chain`.
 ///
+/// ```
+/// use sigv4::{Payload, Request, Scope, X509Algorithm, X509Identity, X509Key, sign_x509};
+///
+/// /// A key in a device that signs by itself.
+/// struct InDevice;
+///
+/// impl X509Key for InDevice {
+///     fn algorithm(&self) -> X509Algorithm {
+///         X509Algorithm::EcdsaSha256
+///     }
+///
+///     fn sign(&self, message: &[u8]) -> Option<Vec<u8>> {
+///         ask_the_device(message)
+///     }
+/// }
+/// # fn ask_the_device(_: &[u8]) -> Option<Vec<u8>> { Some(vec![0x30, 0x06, 2, 1, 1, 2, 1, 1]) }
+/// # let at = time::OffsetDateTime::UNIX_EPOCH;
+///
+/// let json = [("Content-Type", "application/json")];
+/// let request = Request::new("POST", "https://rolesanywhere.eu-central-1.amazonaws.com/sessions")?
+///     .with_headers(&json)
+///     .with_payload(Payload::Bytes(b"{}"));
+/// let identity = X509Identity { serial_number: &[1, 0], certificate: b"the certificate in DER", chain: &[] };
+/// let scope = Scope::new("eu-central-1", "rolesanywhere");
+/// let signed = sign_x509(&request, &identity, &InDevice, scope, at)?;
+///
+/// let names: Vec<_> = signed.headers().map(|header| header.name).collect();
+/// assert_eq!(names, ["x-amz-date", "x-amz-x509", "authorization"]);
+/// assert_eq!(
+///     signed.authorization(),
+///     "AWS4-X509-ECDSA-SHA256 Credential=256/19700101/eu-central-1/rolesanywhere/aws4_request, \
+///      SignedHeaders=content-type;host;x-amz-date;x-amz-x509, Signature=3006020101020101"
+/// );
+/// # Ok::<(), sigv4::Error>(())
+/// ```
+///
 /// # Errors
 ///
 /// [`Error::PrivateKey`] when the key makes no signature; and those of [`sign`](crate::sign).

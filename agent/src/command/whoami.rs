@@ -4,7 +4,7 @@ use super::{Context, answer, credentials};
 use crate::chain::{ChainError, Chains};
 use crate::config::Config;
 use crate::error::{Error, exit_code};
-use crate::sts::{Sts, StsError};
+use crate::sts::{Sts, sts_region};
 
 pub(super) fn run(context: &Context<'_>, profile: Option<&str>) -> Result<u8, Error> {
     let config = context.load_config()?;
@@ -16,8 +16,9 @@ pub(super) fn run(context: &Context<'_>, profile: Option<&str>) -> Result<u8, Er
     let chains = Chains::new(context.host);
     let failed = |cause| Error::Chain { profile: name.clone(), cause: Box::new(cause) };
     let obtained = chains.obtain(&profile, &[]).map_err(failed)?;
-    let region = obtained.region.as_deref().ok_or(ChainError::Sts(StsError::NoRegion)).map_err(failed)?;
-    let identity = Sts::new(&profile.sts, region, chains.host(&profile))
+    let role = profile.chain.roles.last().or_else(|| profile.chain.base.first_role());
+    let identity = sts_region(&profile, role, obtained.region.as_deref())
+        .and_then(|region| Sts::new(&profile.sts, region, chains.host(&profile)))
         .and_then(|sts| sts.caller_identity(&obtained.issued.credentials))
         .map_err(|cause| failed(ChainError::Sts(cause)))?;
     let text =

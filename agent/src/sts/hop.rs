@@ -65,7 +65,7 @@ impl Hops {
         wanted: &Wanted<'_>,
         region: Option<&str>,
     ) -> Result<Hop, StsError> {
-        let region = sts_region(profile, wanted.role, region)?;
+        let region = sts_region(profile, Some(wanted.role), region)?;
         let mut at = host.true_time();
         let (assumed, answered) = somewhere(region, &profile.sts_fallback_regions, |region| {
             let sts = Sts::new(&profile.sts, region, host)?;
@@ -91,10 +91,18 @@ impl Hops {
     }
 }
 
-/// The region for STS. A custom endpoint needs none to be found, only one to sign for; then it is the one that the
-/// partition of the role stands for.
-fn sts_region<'r>(profile: &Profile, role: &Role, region: Option<&'r str>) -> Result<&'r str, StsError> {
-    let partition = || Partition::named(role.role_arn.split(':').nth(1)?);
+/// The region for a call of STS that concerns `role`. A custom endpoint needs none to be found, only one to sign for;
+/// then it is the one that the partition of the role stands for.
+///
+/// # Errors
+///
+/// When there is none.
+pub fn sts_region<'r>(
+    profile: &Profile,
+    role: Option<&Role>,
+    region: Option<&'r str>,
+) -> Result<&'r str, StsError> {
+    let partition = || Partition::named(role?.role_arn.split(':').nth(1)?);
     let implicit = || profile.sts.endpoint.custom_url().and_then(|_| Some(partition()?.implicit_region));
     region.or_else(implicit).ok_or(StsError::NoRegion)
 }

@@ -10,7 +10,7 @@ mod session_name;
 
 pub use error::{ErrorClass, ServiceError, StsError};
 pub use fallback::somewhere;
-pub use hop::{Hop, Hops, Wanted};
+pub use hop::{Hop, Hops, Wanted, sts_region};
 pub use request::{AssumeRole, Proof};
 pub use response::{AssumedRole, CallerIdentity};
 pub use session_name::default_session_name;

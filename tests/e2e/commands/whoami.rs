@@ -56,3 +56,17 @@ fn a_profile_on_the_command_line_needs_no_file() {
     let run = Run::of(&mut world.bare_command(&arguments));
     assert!(run.stdout.contains("arn:aws:sts::222222222222:assumed-role/efgh/ci-42\n"), "{run:?}");
 }
+
+/// Which no chain needs that reaches its STS at an endpoint of its own.
+#[test]
+fn without_a_region_the_custom_endpoint_is_signed_for_as_for_the_role() {
+    let keys = scenario::alice();
+    let world = World::new(&format!(
+        "[profile role]\nrole_arn = {}\nsource_profile = role\naws_access_key_id = {}\naws_secret_access_key = {}\n",
+        scenario::PRODUCTION,
+        keys.access_key_id,
+        keys.secret_access_key
+    ));
+    let run = world.run(&["whoami", "role"]);
+    assert!(run.code == 0 && run.stdout.contains(":assumed-role/"), "{run:?}");
+}
