@@ -81,14 +81,15 @@ fn iot(profile: &Section, environment: &Environment) -> Result<IotSettings, Conf
     })
 }
 
-/// A host name, because the service finds the account by the name in the handshake; `https://` may stand before it.
+/// A host name, because the service finds the account by the name in the handshake; what stands in for it on this host
+/// may have an address instead. `https://` may stand before it.
 fn iot_endpoint(setting: &Setting<'_>) -> Result<String, ConfigError> {
     const WRITE: &str =
         "write what `aws iot describe-endpoint --endpoint-type iot:CredentialProvider` prints";
     let host = setting.value.strip_prefix("https://").unwrap_or(setting.value).trim_end_matches('/');
     let endpoint = format!("https://{host}");
     let url = Url::parse(&endpoint).filter(|url| url.path.is_empty());
-    let url = url.filter(|url| url.host.parse::<IpAddr>().is_err());
+    let url = url.filter(|url| url.host.parse::<IpAddr>().is_err() || url.is_loopback());
     let url = url.ok_or_else(|| setting.error("not a host name", WRITE))?;
     let is_of_aws = url.host.contains(".amazonaws.") || url.host.contains(".amazonaws-");
     if is_of_aws && !url.host.contains(".credentials.iot.") {
