@@ -159,9 +159,14 @@ fn threads(process: Pid) -> usize {
     fs::read_dir(format!("/proc/{process}/task")).map_or(0, Iterator::count)
 }
 
-/// Whether nothing is under way.
+/// Whether nothing is under way, and the daemon has put away what was.
 fn is_idle(daemon: &Daemon) -> bool {
-    threads(daemon.pid) == 1 && workers(daemon).is_empty()
+    threads(daemon.pid) == 1 && workers(daemon).is_empty() && sleeps(daemon.pid)
+}
+
+fn sleeps(process: Pid) -> bool {
+    let status = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    status.rsplit_once(") ").is_some_and(|(_, state)| state.starts_with('S'))
 }
 
 /// Waits until nothing is under way.
