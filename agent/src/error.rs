@@ -209,11 +209,8 @@ impl Error {
     /// How long a service wants to be left alone; no time where it does not say so.
     #[must_use]
     pub fn wish(&self) -> Duration {
-        match self {
-            Self::Chain { cause, .. } => cause.retry_after().unwrap_or_default(),
-            Self::Told(told) => told.wish,
-            _ => Duration::ZERO,
-        }
+        let Self::Chain { cause, .. } = self else { return Duration::ZERO };
+        cause.retry_after().unwrap_or_default()
     }
 
     /// At most one sentence for the operator.
