@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::error::Error;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use log::info;
 use time::OffsetDateTime;
@@ -188,6 +189,16 @@ impl ChainError {
     pub fn is_answer_of_imds(&self) -> bool {
         matches!(self, Self::Source(cause) if cause.is_answer_of_imds())
             || matches!(self, Self::Role { cause: StsError::NoRegion, .. })
+    }
+
+    /// How long the service wants to be left alone, where it says so.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Source(cause) => cause.retry_after(),
+            Self::Role { cause, .. } | Self::Sts(cause) => cause.retry_after(),
+            Self::Mfa { .. } => None,
+        }
     }
 
     /// One sentence for the operator.

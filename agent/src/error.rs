@@ -3,6 +3,7 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::time::Duration;
 
 use crate::chain::ChainError;
 use crate::cli::UsageError;
@@ -205,6 +206,13 @@ impl Error {
         }
     }
 
+    /// How long a service wants to be left alone; no time where it does not say so.
+    #[must_use]
+    pub fn wish(&self) -> Duration {
+        let Self::Chain { cause, .. } = self else { return Duration::ZERO };
+        cause.retry_after().unwrap_or_default()
+    }
+
     /// At most one sentence for the operator.
     #[must_use]
     pub fn advice(&self) -> Option<String> {
@@ -264,6 +272,8 @@ pub struct Told {
     pub advice: Option<String>,
     /// What it means for the next try.
     pub pace: Disposition,
+    /// How long a service wants to be left alone.
+    pub wish: Duration,
     /// The exit code for it.
     pub exit_code: u8,
 }
@@ -276,6 +286,7 @@ impl Told {
             message: error.with_causes(),
             advice: error.advice(),
             pace: error.pace(),
+            wish: error.wish(),
             exit_code: error.exit_code(),
         }
     }

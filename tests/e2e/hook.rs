@@ -400,11 +400,47 @@ fn the_daemon_runs_hooks_beside_its_work_and_tries_them_again() {
     kill(daemon.process(), Signal::SIGTERM).unwrap();
     let (status, time) = timed(|| daemon.0.wait().unwrap());
     assert!(status.success() && time < Duration::from_secs(5), "{status:?} {time:?}");
-    // What was under way runs again: it has not succeeded.
-    kill(Pid::from_raw(read(&world, "self").trim().parse().unwrap()), Signal::SIGKILL).unwrap();
+    // What was under way ends, and runs again: it has not succeeded.
+    eventually("the end of the hook", || !is_alive(&read(&world, "self")));
     change(&world, RECORD);
     let _next = Daemon::start(&world, &log);
     eventually("the hook at the next start", || read(&world, "ran") == "1\n");
+}
+
+/// Runs a refresh until its hook has said so, kills it, and gives how long the hook and its child outlive it.
+fn outlives(script: &str) -> Duration {
+    let world = hooked(script, "");
+    let mut refresh = world.command(&["refresh"]).spawn().unwrap();
+    eventually("the hook", || read(&world, "child").ends_with('\n') && read(&world, "self").ends_with('\n'));
+    refresh.kill().unwrap();
+    refresh.wait().unwrap();
+    let gone = |name| eventually("the end of the hook", || !is_alive(&read(&world, name)));
+    let ((), time) = timed(|| ["self", "child"].map(gone).into_iter().collect());
+    assert_eq!(read(&world, "asked"), "asked\n", "{script}");
+    time
+}
+
+#[test]
+fn a_hook_ends_with_the_agent_and_may_tidy_up() {
+    // Nobody reads what it writes any more.
+    let asked = "exec >/dev/null 2>&1; trap 'echo asked >> DIR/asked; exit 0' TERM";
+    let waits = "echo $$ > DIR/self; while :; do sleep 0.1; done";
+    let polite = outlives(&format!("{asked}\nsleep 60 & echo $! > DIR/child\n{waits}"));
+    assert!(polite < Duration::from_secs(2), "{polite:?}");
+    // Its child, which does not listen, ends with it.
+    let deaf = "(trap '' TERM; while :; do sleep 1; done) & echo $! > DIR/child";
+    let half = outlives(&format!("{asked}\n{deaf}\n{waits}"));
+    assert!(half < Duration::from_secs(2), "{half:?}");
+    let stubborn =
+        outlives(&format!("exec >/dev/null 2>&1; trap 'echo asked > DIR/asked' TERM\n{deaf}\n{waits}"));
+    assert!(stubborn > Duration::from_secs(1) && stubborn < Duration::from_secs(6), "{stubborn:?}");
+}
+
+#[test]
+fn what_a_hook_sends_to_its_group_does_not_end_it() {
+    let world = hooked("trap '' USR1 ALRM\nkill -USR1 0; kill -ALRM 0; sleep 0.3; echo done > DIR/done", "");
+    world.run(&["refresh"]).assert_silent_success();
+    assert_eq!(read(&world, "done"), "done\n");
 }
 
 #[test]

@@ -118,7 +118,7 @@ impl Host<'_> {
             let Some(wait) = ATTEMPTS.after(attempt, &self.jitter) else {
                 self.plan.record(
                     ProfileIndex(0),
-                    Outcome::Failed { pace: Disposition::Retry, expiration: None },
+                    Outcome::Failed { pace: Disposition::Retry, expiration: None, wish: Duration::ZERO },
                     &clocks(at),
                 );
                 return at;

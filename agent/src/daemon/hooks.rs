@@ -1,5 +1,6 @@
 //! The hooks of the daemon, on a thread of their own: a hook that takes its time keeps no profile from being
-//! refreshed. Nothing waits for the thread when the agent ends; what has not succeeded then runs at the next start.
+//! refreshed. Nothing waits for the thread when the agent ends: a hook under way ends with it, and what has not succeeded
+//! then runs at the next start.
 
 use std::time::Duration;
 

@@ -235,7 +235,7 @@ impl Daemon {
             {
                 verdicts.fresh(index);
             } else if let Some(Held { refusals, until, told }) = held {
-                plan.hold(place, refusals, until, &now);
+                plan.hold(place, told.pace, refusals, until, &now);
                 verdicts.failing(index, &told.message, told.advice.as_deref());
             }
         }
@@ -348,7 +348,7 @@ impl Daemon {
                 Ok(standing) => self.published(*index, standing),
                 Err((told, expiration)) => {
                     self.verdicts.failing(index.0, &told.message, told.advice.as_deref());
-                    Verdict::Failed { pace: told.pace, expiration: *expiration }
+                    Verdict::Failed { pace: told.pace, expiration: *expiration, wish: told.wish }
                 }
             };
             self.plan.record(*index, verdict, &now);

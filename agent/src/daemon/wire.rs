@@ -207,6 +207,7 @@ impl Writer {
         self.bytes(told.advice.as_deref().unwrap_or_default().as_bytes());
         let place = Disposition::ALL.iter().position(|disposition| *disposition == told.pace);
         self.length(place.unwrap_or_default());
+        self.number(u64::try_from(told.wish.as_millis()).unwrap_or(u64::MAX));
         self.number(told.exit_code.into());
     }
 
@@ -299,6 +300,7 @@ impl<'a> Reader<'a> {
             message: self.text()?,
             advice: Some(self.text()?).filter(|advice| !advice.is_empty()),
             pace: *Disposition::ALL.get(self.length()?)?,
+            wish: Duration::from_millis(self.number()?),
             exit_code: self.number()?.try_into().ok()?,
         })
     }
@@ -332,7 +334,8 @@ mod tests {
 
     fn told(advice: Option<&str>, pace: Disposition) -> Told {
         let advice = advice.map(str::to_owned);
-        Told { message: "profile `x`: why\nnot".to_owned(), advice, pace, exit_code: 78 }
+        let wish = Duration::from_millis(45_007);
+        Told { message: "profile `x`: why\nnot".to_owned(), advice, pace, wish, exit_code: 78 }
     }
 
     /// Every answer is read back as it was given, and nothing shorter is taken for one.

@@ -1,5 +1,5 @@
-//! The second half of starting a command, in the new process: it becomes the command or, where somebody waits for what
-//! the command prints, guards it.
+//! The second half of starting a command, in the new process: it starts the command and guards it, so that nothing of it
+//! outlives whoever waits for its end.
 
 use std::ffi::OsString;
 use std::io;
@@ -8,15 +8,19 @@ use std::process::{Child, Command};
 
 use nix::sys::prctl;
 use nix::sys::signal::{SigSet, Signal, killpg, raise};
-use nix::unistd::{getpgrp, getppid};
+use nix::unistd::{alarm, getpgrp, getppid};
 
-use super::OURSELVES;
+use super::{GRACE, OURSELVES};
 
-/// The first argument that makes the program start a hook instead of reading a command line.
-pub(super) const START: &str = "start-hook";
+/// The first argument that makes the program become a command instead of reading a command line.
+const START: &str = "start-command";
 
-/// The same for a command that is guarded; the number of the process that waits for its answer follows.
-pub(super) const GUARD: &str = "guard-command";
+/// The same for a command that is guarded and has nothing to tidy up; the number of the process that waits for its end
+/// follows.
+pub(super) const GUARD_ANSWER: &str = "guard-command";
+
+/// The same for one that is asked to end before it is made to.
+pub(super) const GUARD_EFFECT: &str = "guard-hook";
 
 /// What the kernel tells the guard with when the other process has ended.
 const ORPHANED: Signal = Signal::SIGUSR1;
@@ -24,10 +28,10 @@ const ORPHANED: Signal = Signal::SIGUSR1;
 /// Whether `word` asks for a second half instead of a command line.
 #[must_use]
 pub fn is_second_half(word: &OsString) -> bool {
-    word == START || word == GUARD
+    word == START || word == GUARD_ANSWER || word == GUARD_EFFECT
 }
 
-/// Starts the command of `words`, behind the first argument that said so; the exit code of one that was guarded.
+/// Starts the command of `words`, behind the first argument that said so; the exit code of one that is guarded.
 ///
 /// # Errors
 ///
@@ -37,10 +41,11 @@ pub fn second_half(words: &[OsString]) -> Result<u8, (String, io::Error)> {
         return Err((String::new(), io::ErrorKind::InvalidInput.into()));
     };
     let name = |word: Option<&OsString>| word.map(|word| word.to_string_lossy().into_owned());
-    if verb == GUARD {
-        guard(words).map_err(|cause| (name(words.get(1)).unwrap_or_default(), cause))
-    } else {
+    if verb == START {
         Err((name(words.first()).unwrap_or_default(), become_command(words)))
+    } else {
+        let asks_first = verb == GUARD_EFFECT;
+        guard(words, asks_first).map_err(|cause| (name(words.get(1)).unwrap_or_default(), cause))
     }
 }
 
@@ -54,26 +59,36 @@ fn become_command(words: &[OsString]) -> io::Error {
     unblocked.err().unwrap_or_else(|| Command::new(program).args(arguments).exec())
 }
 
-/// Runs a command in this process's group, and ends the whole group as soon as nobody waits for its answer any more: who
-/// did may have been killed, and has had no time for it.
-fn guard(words: &[OsString]) -> io::Result<u8> {
+/// Runs a command in this process's group, and ends the whole group as soon as nobody waits for its end any more: who did
+/// may have been killed, and has had no time for it. Where it `asks_first`, the command has the grace of one that takes
+/// too long.
+fn guard(words: &[OsString], asks_first: bool) -> io::Result<u8> {
     // What is sent to the group is for the command.
     SigSet::all().thread_set_mask()?;
     prctl::set_pdeathsig(ORPHANED)?;
     let (asker, words) = words.split_first().ok_or(io::ErrorKind::InvalidInput)?;
+    let is_orphan = || asker.to_str() != Some(getppid().to_string().as_str());
     // It may have ended before its end could have been told.
-    if asker.to_str() != Some(getppid().to_string().as_str()) {
+    if is_orphan() {
         return Err(io::ErrorKind::NotConnected.into());
     }
     let mut child = Command::new(OURSELVES).arg(START).args(words).spawn()?;
     let mut awaited = SigSet::empty();
     awaited.add(Signal::SIGCHLD);
     awaited.add(ORPHANED);
+    awaited.add(Signal::SIGALRM);
     loop {
-        if awaited.wait()? == ORPHANED {
+        let signal = awaited.wait()?;
+        if !is_orphan() {
+            // What the command sends to its group is none of ours, unless it has ended.
+            if let Some(code) = end_like(&mut child)? {
+                return Ok(code);
+            }
+        } else if asks_first && signal == ORPHANED {
+            alarm::set(u32::try_from(GRACE.as_secs()).unwrap_or(1));
+            killpg(getpgrp(), Signal::SIGTERM)?;
+        } else if signal != Signal::SIGCHLD || child.try_wait()?.is_some() {
             killpg(getpgrp(), Signal::SIGKILL)?;
-        } else if let Some(code) = end_like(&mut child)? {
-            return Ok(code);
         }
     }
 }

@@ -27,7 +27,7 @@ use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::{Pid, geteuid};
 use zeroize::Zeroizing;
 
-use self::guard::{GUARD, START};
+use self::guard::{GUARD_ANSWER, GUARD_EFFECT};
 use crate::clock::Clock;
 use crate::config::trust::{self, TrustError, Untrusted};
 use crate::environment::Environment;
@@ -92,8 +92,8 @@ pub struct Hook<'a> {
 pub enum Purpose {
     /// What it does: both its streams are kept as far as there is room, and its environment is all that it gets.
     Effect,
-    /// What it prints: only standard output is kept, a command that prints too much is ended, it gets our
-    /// environment, as an SDK would give it, and with us its whole process group ends.
+    /// What it prints: only standard output is kept, a command that prints too much is ended, and it gets our
+    /// environment, as an SDK would give it.
     Answer,
 }
 
@@ -138,7 +138,8 @@ pub fn inherited(environment: &Environment) -> Vec<(OsString, OsString)> {
 impl Hook<'_> {
     /// Runs it and waits for its end, but not for that of processes that it leaves behind in the background.
     ///
-    /// Where it takes too long, its whole process group is asked to end, and two seconds later made to.
+    /// Where it takes too long, its whole process group is asked to end, and two seconds later made to. Whatever of it is
+    /// there when this process ends, ends too.
     pub fn run(&self, clock: &dyn Clock) -> (Output, Result<(), HookError>) {
         let mut output = Output { kept: Zeroizing::new(Vec::with_capacity(KEPT)), dropped: 0 };
         let started = self.check().and_then(|()| self.start().map_err(HookError::Start));
@@ -178,10 +179,11 @@ impl Hook<'_> {
         // The command goes out of scope here, and with it our ends for writing.
         let mut command = Command::new(OURSELVES);
         match self.purpose {
-            Purpose::Effect => command.env_clear().stderr(writer.try_clone()?).arg(START),
-            Purpose::Answer => command.stderr(Stdio::null()).arg(GUARD).arg(process::id().to_string()),
+            Purpose::Effect => command.env_clear().stderr(writer.try_clone()?).arg(GUARD_EFFECT),
+            Purpose::Answer => command.stderr(Stdio::null()).arg(GUARD_ANSWER),
         };
         let child = command
+            .arg(process::id().to_string())
             .args(self.words.iter().map(OsStr::new))
             .envs(environment)
             .current_dir("/")

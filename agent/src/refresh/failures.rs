@@ -45,7 +45,7 @@ impl Keeper<'_> {
             |profile: &Profile| profile.chain.roles.iter().any(|role| role.mfa_serial.is_some());
         let wait = profile.filter(|profile| !asks_somebody(profile)).and_then(|_| {
             let life = remaining.unwrap_or_default();
-            hold(error.pace(), count, life)
+            hold(error.pace(), count, life, error.wish())
         });
         record.failure = Some(Failure {
             at,
@@ -72,18 +72,28 @@ impl Keeper<'_> {
             return None;
         }
         let disposition = Disposition::named(&failure.disposition)?;
+        let is_throttled = disposition == Disposition::Retry;
         let told = Told {
-            message: format!(
-                "{} ({} times in a row; not asked again before {})",
-                failure.message,
-                failure.count,
-                Rfc3339Seconds(until)
-            ),
+            message: if is_throttled {
+                format!(
+                    "{} (it wants to be left alone; not asked again before {})",
+                    failure.message,
+                    Rfc3339Seconds(until)
+                )
+            } else {
+                format!(
+                    "{} ({} times in a row; not asked again before {})",
+                    failure.message,
+                    failure.count,
+                    Rfc3339Seconds(until)
+                )
+            },
             advice: Some(match &failure.advice {
                 Some(advice) => format!("{advice}; `rolekeeper refresh --force` asks at once"),
                 None => "`rolekeeper refresh --force` asks at once".to_owned(),
             }),
-            pace: Disposition::Refused,
+            pace: if is_throttled { disposition } else { Disposition::Refused },
+            wish: std::time::Duration::ZERO,
             exit_code: disposition.exit_code(),
         };
         Some(Held { refusals: failure.count, until, told })

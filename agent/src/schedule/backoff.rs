@@ -1,13 +1,16 @@
 //! How long a profile waits after a failure. Draws from the jitter that it is handed; knows no clock but the instant
 //! that a wait starts at.
 
-use time::Duration;
+use std::time::Duration;
 
 use crate::disposition::Disposition;
 use crate::retry::Jitter;
 
 const SECOND: u64 = 1000;
 const MINUTE: u64 = 60 * SECOND;
+
+/// Nobody is waited for longer than this.
+const LONGEST: u64 = 30 * MINUTE;
 
 /// Waits end on a grid that divides the longest wait of the moment into so many cells. A thousand profiles that fail
 /// together then come back in a few rounds, each with one handshake, and not one by one.
@@ -16,6 +19,9 @@ const CELLS: u64 = 8;
 /// So many refusals in a row are taken for a policy that has yet to reach every corner of AWS, or for somebody who is
 /// mending one and tries it out.
 const TRIALS: u64 = 2;
+
+/// A service that wants to be left alone for longer than the waits of one call is left alone by every process.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How a profile is tried again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,8 +49,8 @@ impl Pace {
         let (first, cap) = match self {
             Self::Fast => (2 * SECOND, MINUTE),
             // A refusal that ended while there still was life should be met with before there is none.
-            Self::Slow if life > 0 => (5 * MINUTE, (life / 2).clamp(5 * MINUTE, 30 * MINUTE)),
-            Self::Slow => (5 * MINUTE, 30 * MINUTE),
+            Self::Slow if life > 0 => (5 * MINUTE, (life / 2).clamp(5 * MINUTE, LONGEST)),
+            Self::Slow => (5 * MINUTE, LONGEST),
         };
         let doublings = u32::from(failures.saturating_sub(1).min(16));
         first.saturating_mul(1_u64 << doublings).min(cap)
@@ -72,14 +78,29 @@ impl Pace {
     }
 }
 
-/// How long no process asks again of its own accord after so many refusals in a row, where what is published lives for
-/// `life` more: the shortest wait of a daemon that met with all of them. `None` where asking again at once is no storm.
+/// How much of its wish a service that wants to be left alone is granted, in milliseconds, where what is published lives
+/// for `life` more of them: a wish that passes while there still is life should be met with before there is none.
+pub(super) fn granted(wish: Duration, life: u64) -> u64 {
+    let longest = if life > 0 { (life / 2).clamp(MINUTE, LONGEST) } else { LONGEST };
+    u64::try_from(wish.as_millis()).unwrap_or(u64::MAX).min(longest)
+}
+
+/// How long no process asks again of its own accord, where what is published lives for `life` more: after so many refusals
+/// in a row the shortest wait of a daemon that met with all of them, and as long as the service that throttles has a
+/// `wish` to be left alone. `None` where asking again at once is no storm.
 #[must_use]
-pub fn hold(disposition: Disposition, refusals: u64, life: Duration) -> Option<Duration> {
-    let pace = Pace::after(disposition).filter(|pace| *pace == Pace::Slow && refusals > TRIALS)?;
+pub fn hold(
+    disposition: Disposition,
+    refusals: u64,
+    life: time::Duration,
+    wish: Duration,
+) -> Option<time::Duration> {
     let life = u64::try_from(life.whole_milliseconds()).unwrap_or(0);
-    let shortest = pace.shortest(u8::try_from(refusals).unwrap_or(u8::MAX), life);
-    Some(Duration::milliseconds(i64::try_from(shortest).unwrap_or(i64::MAX)))
+    let pace = Pace::after(disposition).filter(|pace| *pace == Pace::Slow && refusals > TRIALS);
+    let refused = pace.map(|pace| pace.shortest(u8::try_from(refusals).unwrap_or(u8::MAX), life));
+    let wished = (wish > PATIENCE).then(|| granted(wish, life));
+    let wait = refused.max(wished)?;
+    Some(time::Duration::milliseconds(i64::try_from(wait).unwrap_or(i64::MAX)))
 }
 
 #[cfg(test)]
@@ -118,14 +139,33 @@ mod tests {
     #[test]
     fn only_refusals_that_repeat_themselves_keep_other_processes_from_asking() {
         let minutes = |refusals, life| {
-            hold(Disposition::Refused, refusals, Duration::minutes(life)).map(Duration::whole_minutes)
+            hold(Disposition::Refused, refusals, time::Duration::minutes(life), Duration::ZERO)
+                .map(time::Duration::whole_minutes)
         };
         assert_eq!([0, 1, 2].map(|refusals| minutes(refusals, 0)), [None; 3]);
         assert_eq!([3, 4, 300].map(|refusals| minutes(refusals, 0)), [Some(10), Some(15), Some(15)]);
         assert_eq!([-7, 12, 24].map(|life| minutes(9, life)), [Some(15), Some(3), Some(6)]);
         for passing in [Disposition::Retry, Disposition::Local, Disposition::Misconfigured] {
-            assert_eq!(hold(passing, 9, Duration::ZERO), None, "{passing:?}");
+            assert_eq!(hold(passing, 9, time::Duration::ZERO, PATIENCE), None, "{passing:?}");
         }
+    }
+
+    #[test]
+    fn a_service_that_wants_to_be_left_alone_is_left_alone_by_every_process_within_bounds() {
+        let seconds = |wish, life| {
+            hold(Disposition::Retry, 1, time::Duration::seconds(life), Duration::from_secs(wish))
+                .map(time::Duration::whole_seconds)
+        };
+        assert_eq!([0, 5, 30].map(|wish| seconds(wish, 0)), [None; 3], "that long a call waits by itself");
+        assert_eq!([31, 900, 86_400].map(|wish| seconds(wish, 0)), [Some(31), Some(900), Some(1800)]);
+        assert_eq!(
+            [1, 180, 1800, 7200].map(|life| seconds(86_400, life)),
+            [Some(60), Some(90), Some(900), Some(1800)]
+        );
+        assert_eq!(seconds(45, 7200), Some(45), "no more than was wished for");
+        let refused =
+            |wish| hold(Disposition::Refused, 3, time::Duration::ZERO, wish).unwrap().whole_minutes();
+        assert_eq!((refused(PATIENCE * 2), refused(PATIENCE * 24)), (10, 12), "the longer of both");
     }
 
     #[test]

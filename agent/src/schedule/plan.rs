@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use time::OffsetDateTime;
 
-use super::backoff::Pace;
+use super::backoff::{Pace, granted};
 use super::moment::{Moment, Now, Passage, unix_milliseconds};
 use super::slot::Slot;
 use crate::disposition::Disposition;
@@ -72,6 +72,8 @@ pub enum Outcome {
         pace: Disposition,
         /// When what is published expires.
         expiration: Option<OffsetDateTime>,
+        /// How long the service wants to be left alone.
+        wish: Duration,
     },
 }
 
@@ -126,13 +128,21 @@ impl Plan {
         index
     }
 
-    /// Learns at start that other processes met with `refusals` in a row, and that nobody asks again before `until`, in
-    /// true time. Where what is published is fresh it changes nothing.
-    pub fn hold(&mut self, profile: ProfileIndex, refusals: u64, until: OffsetDateTime, now: &Now) {
+    /// Learns at start that other processes met with `refusals` of this kind in a row, and that nobody asks again before
+    /// `until`, in true time. Where what is published is fresh it changes nothing.
+    pub fn hold(
+        &mut self,
+        profile: ProfileIndex,
+        pace: Disposition,
+        refusals: u64,
+        until: OffsetDateTime,
+        now: &Now,
+    ) {
         let at = self.observe(now);
         let Some(slot) = self.slots.get_mut(profile.0).filter(|slot| slot.is_due(&at)) else { return };
         let refusals = u8::try_from(refusals).unwrap_or(u8::MAX);
-        slot.hold(Pace::Slow, refusals, at.boot.saturating_add(at.until(until)));
+        let pace = Pace::after(pace).unwrap_or(Pace::Slow);
+        slot.hold(pace, refusals, at.boot.saturating_add(at.until(until)));
     }
 
     /// What to do at `now`.
@@ -159,9 +169,11 @@ impl Plan {
         let at = self.observe(now);
         let (jitter, phase) = (&self.jitter, self.phase);
         let Some(slot) = self.slots.get_mut(profile.0) else { return };
-        let retry = |slot: &mut Slot, pace: Pace, life: u64| {
+        let retry = |slot: &mut Slot, pace: Pace, life: u64, wish: Duration| {
             let failures = slot.count(pace);
-            slot.retry_at(pace.next_try(failures, life, at.boot, phase, jitter));
+            // The wait of our own begins where the service's wish ends, or all that heard the same would come at once.
+            let from = at.boot.saturating_add(granted(wish, life));
+            slot.retry_at(pace.next_try(failures, life, from, phase, jitter));
         };
         match outcome {
             Outcome::Published { due: Some(due) }
@@ -169,7 +181,7 @@ impl Plan {
             {
                 // Credentials that are due as soon as they are there: a clock that nobody could correct, or a source
                 // that has run dry. Asking again at once would never end.
-                retry(slot, Pace::Fast, 0);
+                retry(slot, Pace::Fast, 0, Duration::ZERO);
             }
             Outcome::Published { due } => {
                 *slot = Slot::fresh(due.map(unix_milliseconds), &at);
@@ -183,8 +195,8 @@ impl Plan {
                 let wait = EXTENDED_SHORTEST.saturating_add(spread);
                 *slot = Slot::wanting(at.boot.saturating_add(wait));
             }
-            Outcome::Failed { pace, expiration } => match Pace::after(pace) {
-                Some(pace) => retry(slot, pace, expiration.map_or(0, |end| at.until(end))),
+            Outcome::Failed { pace, expiration, wish } => match Pace::after(pace) {
+                Some(pace) => retry(slot, pace, expiration.map_or(0, |end| at.until(end)), wish),
                 None => slot.park(),
             },
         }

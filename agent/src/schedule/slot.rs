@@ -107,7 +107,7 @@ impl Slot {
         }
     }
 
-    /// Whether a reload leaves it as it is: it is fresh, or will be tried within a minute anyway.
+    /// Whether a reload leaves it as it is: it is fresh, or will be tried as soon as that makes sense anyway.
     pub(super) fn survives_reload(&self) -> bool {
         match self.standing {
             Standing::Fresh => true,

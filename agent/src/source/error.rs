@@ -4,6 +4,7 @@
 use std::error::Error;
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use time::OffsetDateTime;
 
@@ -87,6 +88,12 @@ impl SourceError {
     #[must_use]
     pub fn is_answer_of_imds(&self) -> bool {
         matches!(self, Self::Imds(cause) if !matches!(cause, ImdsError::Disabled))
+    }
+
+    /// How long the service wants to be left alone, where it says so.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        if let Self::Role { cause, .. } = self { cause.retry_after() } else { None }
     }
 
     /// One sentence for the operator.

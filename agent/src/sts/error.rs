@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::time::Duration;
 
 use crate::config::endpoint::InvalidRegion;
 use crate::disposition::Disposition;
@@ -18,6 +19,8 @@ pub struct ServiceError {
     pub message: Option<String>,
     /// The request id, for AWS support.
     pub request_id: Option<String>,
+    /// How long the service that throttles wants to be left alone, where it says so.
+    pub retry_after: Option<Duration>,
 }
 
 /// What a reported error means.
@@ -172,6 +175,12 @@ impl StsError {
             Self::Service { error, .. } => error.status >= 500 && error.class() != ErrorClass::Throttled,
             Self::Endpoint(_) | Self::NoRegion | Self::Signing(_) | Self::BadReply { .. } => false,
         }
+    }
+
+    /// How long the service wants to be left alone, where it says so.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        if let Self::Service { error, .. } = self { error.retry_after } else { None }
     }
 
     /// One sentence for the operator.

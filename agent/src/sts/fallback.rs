@@ -36,7 +36,13 @@ mod tests {
     use crate::sts::ServiceError;
 
     fn service(status: u16, code: Option<&str>) -> StsError {
-        let error = ServiceError { status, code: code.map(str::to_owned), message: None, request_id: None };
+        let error = ServiceError {
+            status,
+            code: code.map(str::to_owned),
+            message: None,
+            request_id: None,
+            retry_after: None,
+        };
         StsError::Service { action: "AssumeRole", endpoint: "https://e".to_owned(), error: Box::new(error) }
     }
 

@@ -47,7 +47,7 @@ pub struct Sts<'a> {
 /// One attempt: a result, a failure that is final, or one that may pass.
 enum Attempt<T> {
     Done(T),
-    Transient { error: StsError, backoff: Backoff, retry_after: Option<Duration> },
+    Transient { error: StsError, backoff: Backoff },
     Skewed(StsError),
 }
 
@@ -111,13 +111,15 @@ impl<'a> Sts<'a> {
                     resigned = true;
                     (error, Some(Duration::ZERO))
                 }
-                Attempt::Transient { error, backoff, retry_after } => {
+                Attempt::Transient { error, backoff } => {
                     let pause = backoff.after(number, &self.host.jitter);
-                    (error, pause.map(|pause| pause.max(retry_after.unwrap_or_default())))
+                    let wish = error.retry_after().unwrap_or_default();
+                    (error, pause.map(|pause| pause.max(wish)))
                 }
             };
             let Some(pause) = pause else { return Err(error) };
-            // Also where the service itself asks for a wait that is longer than a call may take: not now, then.
+            // Also where the service itself asks for a wait that is longer than a call may take: not now, then. The
+            // error carries the wish on.
             if self.host.clock.uptime().saturating_add(pause) >= deadline {
                 return Err(error);
             }
@@ -135,7 +137,7 @@ impl<'a> Sts<'a> {
         deadline: Duration,
         parse: impl Fn(&[u8]) -> Result<T, &'static str>,
     ) -> Result<Attempt<T>, StsError> {
-        let transient = |error| Ok(Attempt::Transient { error, backoff: BACKOFF, retry_after: None });
+        let transient = |error| Ok(Attempt::Transient { error, backoff: BACKOFF });
         let believed = self.host.clock_offset();
         let response = match self.send(body, caller, deadline) {
             Ok(response) => response,
@@ -151,15 +153,14 @@ impl<'a> Sts<'a> {
                 Err(problem) => transient(StsError::BadReply { action, problem }),
             };
         }
-        let error =
+        let mut error =
             response::parse_error(response.status, &response.body, response.header("x-amzn-requestid"));
         let class = error.class();
+        error.retry_after = retry_after(&response).filter(|_| class == ErrorClass::Throttled);
         let error = StsError::Service { action, endpoint: self.endpoint.url.clone(), error: Box::new(error) };
         match class {
             ErrorClass::Transient => transient(error),
-            ErrorClass::Throttled => {
-                Ok(Attempt::Transient { error, backoff: THROTTLED, retry_after: retry_after(&response) })
-            }
+            ErrorClass::Throttled => Ok(Attempt::Transient { error, backoff: THROTTLED }),
             ErrorClass::ClockSkew if has_new_time => Ok(Attempt::Skewed(error)),
             ErrorClass::ClockSkew
             | ErrorClass::StaleCredentials

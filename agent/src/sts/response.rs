@@ -69,7 +69,8 @@ pub(super) fn parse_caller_identity(body: &[u8]) -> Result<CallerIdentity, Probl
 /// status alone.
 pub(super) fn parse_error(status: u16, body: &[u8], request_id: Option<&str>) -> ServiceError {
     let request_id = request_id.map(|id| quote_foreign(id, MAX_CODE));
-    let nothing_known = ServiceError { status, code: None, message: None, request_id: request_id.clone() };
+    let nothing_known =
+        ServiceError { status, code: None, message: None, request_id: request_id.clone(), retry_after: None };
     let Ok(document) = xml_text(body).and_then(parse) else { return nothing_known };
     let Some(error) = element(document.root(), "Error") else { return nothing_known };
     ServiceError {
@@ -78,6 +79,7 @@ pub(super) fn parse_error(status: u16, body: &[u8], request_id: Option<&str>) ->
         message: text_of(error, "Message").map(|message| quote_foreign(message, MAX_MESSAGE)),
         request_id: request_id
             .or_else(|| text_of(document.root(), "RequestId").map(|id| quote_foreign(id, MAX_CODE))),
+        retry_after: None,
     }
 }
 

@@ -7,8 +7,10 @@ use fake_aws::{Action, Kind};
 use rolekeeper::timestamp::between;
 
 use super::{fail_times, fail_with, statuses, with_keys};
-use crate::observe::{at_once, connections, timed};
+use crate::daemon::{Daemon, let_pass, wait_until};
+use crate::observe::{at_once, connections, instant, timed};
 use crate::support::{INSTANCE_CROSS_ACCOUNT, World};
+use nix::sys::signal::Signal;
 
 #[test]
 fn throttling_is_waited_out() {
@@ -54,6 +56,60 @@ fn a_wait_that_is_longer_than_the_call_may_take_is_not_begun() {
     run.assert_failure(75, &["SlowDown"]);
     assert!(time < Duration::from_secs(2), "{time:?}");
     assert_eq!(world.assumptions().len(), 1);
+}
+
+/// STS wants to be left alone for so long, from the next call on.
+fn throttle(world: &World, time: Duration) {
+    let retry_after_ms = Some(time.as_millis().try_into().unwrap());
+    fail_with(world, Action::Error { status: 400, code: "Throttling".to_owned(), retry_after_ms });
+}
+
+#[test]
+fn a_daemon_leaves_a_service_alone_for_as_long_as_it_wants() {
+    let world = with_keys();
+    throttle(&world, Duration::from_secs(32));
+    let mut daemon = Daemon::start(&world);
+    daemon.wait_for_log("Throttling");
+    world.fake.sts().heal();
+    wait_until(Duration::from_secs(60), "credentials", || !world.is_unpublished("keys"));
+    daemon.stop(Signal::SIGTERM);
+    let [first, second] = world.assumptions().try_into().unwrap();
+    let pause = between(first.at, second.at).whole_seconds();
+    assert!((32..=37).contains(&pause), "{pause}");
+}
+
+#[test]
+fn a_wish_of_the_service_is_remembered_within_what_is_published_can_bear() {
+    let world = with_keys();
+    world.run(&["refresh"]).assert_silent_success();
+    throttle(&world, Duration::from_secs(86_400));
+    world.run(&["refresh", "--force"]).assert_silent_success();
+    let error = &world.status("keys")["last_error"];
+    let wait = between(instant(&error["at"]), instant(&error["next_attempt"])).whole_seconds();
+    assert!((1790..=1800).contains(&wait), "half of an hour: {error}");
+}
+
+#[test]
+fn what_wants_to_be_left_alone_is_left_alone_by_every_process_unless_it_must() {
+    let world = with_keys();
+    throttle(&world, Duration::from_secs(86_400));
+    world.run(&["refresh"]).assert_failure(75, &["Throttling"]);
+    world.fake.sts().heal();
+    let parts = [
+        "Throttling",
+        "it wants to be left alone; not asked again before 20",
+        "`rolekeeper refresh --force`",
+    ];
+    world.run(&["refresh"]).assert_failure(75, &parts);
+    world.run(&["print", "keys"]).assert_failure(75, &parts);
+    let mut daemon = Daemon::start(&world);
+    daemon.wait_for_log("not asked again before");
+    let_pass(Duration::from_secs(3));
+    daemon.stop(Signal::SIGTERM);
+    assert_eq!(world.assumptions().len(), 1);
+    world.run(&["refresh", "--force"]).assert_silent_success();
+    world.run(&["print", "keys"]);
+    assert_eq!(world.assumptions().len(), 2);
 }
 
 #[test]

@@ -6,6 +6,8 @@ use super::*;
 use crate::config::model::RefreshSettings;
 use crate::schedule::{Fraction, Lifetime};
 
+mod waits;
+
 const NOON: OffsetDateTime = datetime!(2026-11-23 12:00 UTC);
 
 /// A host whose clocks are moved by hand.
@@ -199,91 +201,6 @@ fn an_offset_learnt_elsewhere_brings_the_due_time_nearer() {
     clocks.pass(50);
     clocks.0.offset = time::Duration::seconds(1700);
     assert_eq!(run(&mut plan, &mut clocks, 9000), Some((vec![0], 50)));
-}
-
-#[test]
-fn failures_wait_as_their_disposition_says() {
-    for (disposition, bounds) in [
-        (Disposition::Retry, [(0, 2), (0, 4), (1, 8), (2, 16), (4, 32), (7, 61), (7, 61)].as_slice()),
-        (Disposition::Local, &[(0, 2), (0, 4), (1, 8)]),
-        (Disposition::Refused, &[(150, 301), (300, 601), (600, 1201), (900, 1801), (900, 1801)]),
-        (Disposition::Broken, &[(150, 301), (300, 601)]),
-    ] {
-        let mut clocks = Clocks::new();
-        let mut plan = fresh(&clocks, &[1]);
-        run(&mut plan, &mut clocks, 60).unwrap();
-        for (shortest, longest) in bounds {
-            plan.record(ProfileIndex(0), Outcome::Failed { pace: disposition, expiration: None }, &clocks.0);
-            let (_, after) = run(&mut plan, &mut clocks, 4000).unwrap();
-            assert!((*shortest..=*longest).contains(&after), "{disposition:?}: {after} not in {bounds:?}");
-        }
-        plan.record(ProfileIndex(0), Outcome::Published { due: clocks.due_in(5000) }, &clocks.0);
-        assert_eq!(run(&mut plan, &mut clocks, 9000).unwrap().1, 5000);
-        plan.record(ProfileIndex(0), Outcome::Failed { pace: disposition, expiration: None }, &clocks.0);
-        let (_, after) = run(&mut plan, &mut clocks, 9000).unwrap();
-        assert!(after <= bounds[0].1, "a success makes the count start anew: {after}");
-    }
-}
-
-#[test]
-fn a_refused_profile_is_tried_before_what_is_published_ends() {
-    for life in [12, 20, 45, 170_u64] {
-        let mut clocks = Clocks::new();
-        let mut plan = fresh(&clocks, &[1]);
-        run(&mut plan, &mut clocks, 60).unwrap();
-        let expiration = clocks.due_in((life * 60).try_into().unwrap());
-        let (mut left, mut tries) = (life * 60, 0);
-        while left > 0 {
-            plan.record(
-                ProfileIndex(0),
-                Outcome::Failed { pace: Disposition::Refused, expiration },
-                &clocks.0,
-            );
-            let (_, after) = run(&mut plan, &mut clocks, 4000).unwrap();
-            assert!(after >= 150 && (left <= 300 || after < left), "{life}: {after} of {left}");
-            left = left.saturating_sub(after);
-            tries += 1;
-        }
-        assert!(tries <= 14, "{tries} tries in {life} minutes");
-    }
-}
-
-#[test]
-fn what_other_processes_were_refused_is_not_asked_for_at_the_start() {
-    let mut clocks = Clocks::new();
-    let mut plan = fresh(&clocks, &[3000, -1]);
-    plan.add(Known::Nothing, &clocks.0);
-    let until = clocks.due_in(700).unwrap();
-    (0..3).for_each(|index| plan.hold(ProfileIndex(index), 3, until, &clocks.0));
-    assert_eq!(run(&mut plan, &mut clocks, 2000), Some((vec![1, 2], 700)));
-    plan.record(ProfileIndex(1), Outcome::Failed { pace: Disposition::Refused, expiration: None }, &clocks.0);
-    plan.record(ProfileIndex(2), Outcome::Published { due: None }, &clocks.0);
-    let (batch, after) = run(&mut plan, &mut clocks, 2000).unwrap();
-    assert_eq!(batch, [1], "the fourth refusal, which waits like one");
-    assert!((900..=1801).contains(&after), "{after}");
-    assert_eq!(run(&mut plan, &mut clocks, 4000), Some((vec![0], 3000 - 700 - after)), "which is fresh");
-}
-
-#[test]
-fn a_misconfigured_profile_waits_for_a_reload_and_for_nothing_else() {
-    let mut clocks = Clocks::new();
-    let mut plan = fresh(&clocks, &[1, 200_000]);
-    run(&mut plan, &mut clocks, 60).unwrap();
-    plan.record(
-        ProfileIndex(0),
-        Outcome::Failed { pace: Disposition::Misconfigured, expiration: None },
-        &clocks.0,
-    );
-    clocks.set(7200);
-    assert_eq!(run(&mut plan, &mut clocks, 100).unwrap().0, [1], "the step concerns the other");
-    plan.record(ProfileIndex(1), Outcome::Published { due: None }, &clocks.0);
-    assert_eq!(run(&mut plan, &mut clocks, 100_000), None);
-    let known = Known::Published { issued: NOON, due: clocks.due_in(50_000) };
-    let carried = [1, 0].map(|index| Carried { before: Some(ProfileIndex(index)), known });
-    plan.reload(carried, &clocks.0);
-    let (batch, after) = run(&mut plan, &mut clocks, 60).unwrap();
-    assert_eq!(batch, [1], "under its new index");
-    assert!(after <= 31);
 }
 
 #[test]

@@ -223,7 +223,7 @@ impl World {
         let at = |milliseconds| START.saturating_add(time::Duration::milliseconds(milliseconds));
         let expiration = profile.published.map(at);
         let outcome = match trouble {
-            Trouble::Failing(pace) => Outcome::Failed { pace, expiration },
+            Trouble::Failing(pace) => Outcome::Failed { pace, expiration, wish: Duration::ZERO },
             Trouble::Stale => Outcome::Extended,
         };
         self.plan.record(ProfileIndex(index), outcome, &now);
