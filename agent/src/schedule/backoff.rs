@@ -79,9 +79,10 @@ impl Pace {
 }
 
 /// How much of its wish a service that wants to be left alone is granted, in milliseconds, where what is published lives
-/// for `life` more of them: a wish that passes while there still is life should be met with before there is none.
+/// for `life` more of them: a wish that passes while there still is life should be met with before there is none, and
+/// where there is none already, a service that names an absurd time must not keep a host without credentials.
 pub(super) fn granted(wish: Duration, life: u64) -> u64 {
-    let longest = if life > 0 { (life / 2).clamp(MINUTE, LONGEST) } else { LONGEST };
+    let longest = if life > 0 { (life / 2).clamp(MINUTE, LONGEST) } else { 5 * MINUTE };
     u64::try_from(wish.as_millis()).unwrap_or(u64::MAX).min(longest)
 }
 
@@ -157,14 +158,14 @@ mod tests {
                 .map(time::Duration::whole_seconds)
         };
         assert_eq!([0, 5, 30].map(|wish| seconds(wish, 0)), [None; 3], "that long a call waits by itself");
-        assert_eq!([31, 900, 86_400].map(|wish| seconds(wish, 0)), [Some(31), Some(900), Some(1800)]);
+        assert_eq!([31, 300, 86_400].map(|wish| seconds(wish, 0)), [Some(31), Some(300), Some(300)]);
         assert_eq!(
             [1, 180, 1800, 7200].map(|life| seconds(86_400, life)),
             [Some(60), Some(90), Some(900), Some(1800)]
         );
         assert_eq!(seconds(45, 7200), Some(45), "no more than was wished for");
         let refused =
-            |wish| hold(Disposition::Refused, 3, time::Duration::ZERO, wish).unwrap().whole_minutes();
+            |wish| hold(Disposition::Refused, 3, time::Duration::hours(4), wish).unwrap().whole_minutes();
         assert_eq!((refused(PATIENCE * 2), refused(PATIENCE * 24)), (10, 12), "the longer of both");
     }
 
