@@ -229,3 +229,55 @@ fn io_error(cause: std::io::Error) -> TransportError {
         },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::net::TcpListener;
+    use std::thread;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::clock::SystemClock;
+
+    /// Sends more than fits into the sockets to a peer that reads one byte, says `answer` and hangs up.
+    fn interrupted(answer: &'static [u8]) -> Result<Response, TransportError> {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let peer = thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            stream.read_exact(&mut [0]).unwrap();
+            stream.write_all(answer).unwrap();
+        });
+        let request = Request {
+            channel: Channel::Imds,
+            method: Method::Post,
+            url: &url,
+            headers: &[],
+            body: &vec![b'a'; 16 * 1024 * 1024],
+            connect_timeout: Duration::from_secs(10),
+            timeout: Duration::from_secs(10),
+            told_time: None,
+        };
+        let answer = HttpTransport::new(&SystemClock::start(), ProxyRules::default()).send(&request);
+        peer.join().unwrap();
+        answer
+    }
+
+    #[test]
+    fn an_answer_is_heard_although_its_sender_did_not_listen_to_the_end() {
+        for answer in [
+            b"HTTP/1.1 403 Forbidden\r\nContent-Length: 6\r\n\r\ndenied".as_slice(),
+            b"HTTP/1.0 403 Forbidden\r\n\r\ndenied",
+        ] {
+            let response = interrupted(answer).unwrap();
+            assert_eq!((response.status, response.text()), (403, Some("denied")));
+        }
+    }
+
+    #[test]
+    fn a_peer_that_hangs_up_without_an_answer_is_a_connection_that_failed() {
+        let failure = interrupted(b"").unwrap_err();
+        assert!(matches!(failure, TransportError::Io(_)), "{failure:?}");
+    }
+}

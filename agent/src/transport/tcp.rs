@@ -47,6 +47,7 @@ impl Connector<()> for TcpConnector {
             buffers,
             read_timeout: None,
             write_timeout: None,
+            hung_up: None,
             has_just_answered: false,
         }))
     }
@@ -77,6 +78,8 @@ pub(super) struct TcpTransport {
     buffers: LazyBuffers,
     read_timeout: Option<Duration>,
     write_timeout: Option<Duration>,
+    /// Why nothing can be sent any more. What the peer said before it hung up, an early answer, can still be read.
+    hung_up: Option<io::Error>,
     /// Whether an answer was read since somebody asked whether the connection is open.
     has_just_answered: bool,
 }
@@ -93,13 +96,20 @@ impl Transport for TcpTransport {
     }
 
     fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), ureq::Error> {
+        if self.hung_up.is_some() {
+            return Ok(());
+        }
         let wanted = rounded(timeout)?;
         if self.write_timeout != Some(wanted) {
             self.stream.set_write_timeout(Some(wanted))?;
             self.write_timeout = Some(wanted);
         }
         let output = self.buffers.output().get(..amount).unwrap_or_default();
-        (&*self.stream).write_all(output).map_err(|cause| failure(cause, timeout))
+        match (&*self.stream).write_all(output) {
+            Err(cause) if is_hang_up(&cause) => self.hung_up = Some(cause),
+            other => other.map_err(|cause| failure(cause, timeout))?,
+        }
+        Ok(())
     }
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
@@ -115,6 +125,9 @@ impl Transport for TcpTransport {
                 other => break other.map_err(|cause| failure(cause, timeout))?,
             }
         };
+        if let (0, Some(cause)) = (amount, self.hung_up.take()) {
+            return Err(failure(cause, timeout));
+        }
         self.buffers.input_appended(amount);
         self.has_just_answered = amount > 0;
         Ok(amount > 0)
@@ -131,6 +144,10 @@ impl Transport for TcpTransport {
         let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
         recv(self.stream.as_raw_fd(), &mut [0], flags) == Err(Errno::EAGAIN)
     }
+}
+
+fn is_hang_up(cause: &io::Error) -> bool {
+    matches!(cause.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
 }
 
 fn rounded(timeout: NextTimeout) -> Result<Duration, ureq::Error> {
