@@ -1,10 +1,12 @@
 //! What a hook writes: bounded, and without the agent's secrets.
 
+use std::thread;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
-use super::{NAME, hooked};
+use super::{NAME, eventually, hooked};
 use crate::host::{has_root, plant};
 
 #[test]
@@ -19,6 +21,15 @@ fn a_talkative_hook_blocks_nothing_and_fills_no_log() {
         run.stderr.contains("hook: line 0\n") && run.stderr.contains("the rest of its output is not shown")
     );
     assert!(run.stderr.len() < 100_000, "{} bytes", run.stderr.len());
+}
+
+#[test]
+fn what_a_hook_says_last_is_heard() {
+    let world = hooked("head -c 20000 /dev/zero | tr '\\0' x | fold -w 500; echo; echo the very end", "");
+    for _ in 0..10 {
+        let run = world.run(&["refresh", "-v", "--force"]);
+        assert!(run.stderr.contains("hook: the very end\n"), "exit code {}", run.code);
+    }
 }
 
 #[test]
@@ -93,4 +104,28 @@ fn what_a_hook_encodes_or_reads_of_other_profiles_is_masked_too() {
     }
     let beginning = STANDARD.encode("{\"Version\":1,\"AccessK");
     assert!(said.contains(&beginning), "the rest is shown: {said}");
+}
+
+#[test]
+fn what_is_published_while_a_hook_runs_is_masked_too() {
+    let world = hooked(
+        "[ -e DIR/go ] && exit 0; touch DIR/started; until [ -e DIR/go ]; do sleep 0.05; done\n\
+         cat $ROLEKEEPER_CREDENTIALS_JSON",
+        "",
+    );
+    let key = || world.document(NAME)["AccessKeyId"].as_str().unwrap().to_owned();
+    let said = thread::scope(|scope| {
+        let first = scope.spawn(|| world.run(&["refresh", "-v"]).stderr);
+        eventually("the hook", || world.directory.join("started").exists());
+        let before = key();
+        let second = scope.spawn(|| world.run(&["refresh", "--force"]));
+        eventually("newer credentials", || key() != before);
+        world.write("go", "");
+        second.join().unwrap().assert_silent_success();
+        first.join().unwrap()
+    });
+    assert!(said.contains(&key()), "{said}");
+    for name in ["SecretAccessKey", "SessionToken"] {
+        assert!(!shows(&said, world.document(NAME)[name].as_str().unwrap()), "{name}: {said}");
+    }
 }
