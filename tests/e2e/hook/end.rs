@@ -39,7 +39,7 @@ fn a_hanging_hook_may_tidy_up() {
 #[test]
 fn what_does_not_listen_ends_with_a_hook_that_does() {
     let world = hooked(
-        "(trap '' TERM; while :; do sleep 1; done) & echo $! > DIR/child\n\
+        "(trap '' TERM; while :; do sleep 1; done) >/dev/null 2>&1 & echo $! > DIR/child\n\
          trap 'exit 0' TERM; while :; do sleep 0.1; done",
         "rolekeeper_on_rotate_timeout_seconds = 1",
     );
