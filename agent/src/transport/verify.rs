@@ -13,7 +13,7 @@ use rustls::crypto::{
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::time_provider::TimeProvider;
-use rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use rustls::{CertificateError, DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureScheme};
 use time::OffsetDateTime;
 
 /// When these sources were written, 2026-11-01, in seconds since 1970. No later clock than the builder's is needed to
@@ -77,6 +77,15 @@ pub(super) fn is_over_dates(error: &Error) -> bool {
     )
 }
 
+/// Whether a certificate was refused because it is that of an authority, not of a server.
+fn is_of_a_ca(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::InvalidCertificate(CertificateError::Other(OtherError(cause)))
+            if matches!(cause.downcast_ref(), Some(webpki::Error::CaUsedAsEndEntity))
+    )
+}
+
 /// rustls' own verification, asked a second time where the first answer was about the dates and a better time is known.
 ///
 /// Made of the pieces of rustls' verifier instead of the whole, which brings the reading of revocation lists along:
@@ -92,6 +101,12 @@ impl Verifier {
     pub(super) fn new(roots: RootCertStore, provider: &CryptoProvider, times: Arc<Times>) -> Self {
         Self { roots, algorithms: provider.signature_verification_algorithms, times }
     }
+
+    /// Whether it has the name and key of a root: a certificate that signed itself, as `openssl req -x509` makes it,
+    /// which OpenSSL takes where it stands in the bundle. Whoever has a root's key can vouch for any certificate.
+    fn is_root(&self, certificate: &CertificateDer<'_>) -> bool {
+        webpki::anchor_from_trusted_cert(certificate).is_ok_and(|anchor| self.roots.roots.contains(&anchor))
+    }
 }
 
 impl ServerCertVerifier for Verifier {
@@ -106,7 +121,17 @@ impl ServerCertVerifier for Verifier {
         let certificate = ParsedCertificate::try_from(end_entity)?;
         let all = self.algorithms.all;
         let verify = |time| {
-            verify_server_cert_signed_by_trust_anchor(&certificate, &self.roots, intermediates, time, all)
+            match verify_server_cert_signed_by_trust_anchor(
+                &certificate,
+                &self.roots,
+                intermediates,
+                time,
+                all,
+            ) {
+                // The dates are right: they are looked at before this.
+                Err(error) if is_of_a_ca(&error) && self.is_root(end_entity) => Ok(()),
+                verdict => verdict,
+            }
         };
         match (verify(now), self.times.corrected()) {
             (Err(error), Some(corrected)) if is_over_dates(&error) => verify(corrected)?,
@@ -136,5 +161,38 @@ impl ServerCertVerifier for Verifier {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair, date_time_ymd};
+
+    use super::*;
+    use crate::transport::provider::provider;
+
+    /// A certificate for `localhost` that signed itself, valid in 2040 alone.
+    fn own_root() -> CertificateDer<'static> {
+        let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.not_before = date_time_ymd(2040, 1, 1);
+        params.not_after = date_time_ymd(2041, 1, 1);
+        params.self_signed(&KeyPair::generate().unwrap()).unwrap().into()
+    }
+
+    #[test]
+    fn a_server_may_show_what_stands_in_the_bundle_itself() {
+        let (known, stranger) = (own_root(), own_root());
+        let mut roots = RootCertStore::empty();
+        roots.add(known.clone()).unwrap();
+        let verifier = Verifier::new(roots, &provider(), Arc::default());
+        let verify = |shown, host: &'static str, year| {
+            let now = at(date_time_ymd(year, 7, 1).unix_timestamp().try_into().unwrap());
+            verifier.verify_server_cert(shown, &[], &ServerName::try_from(host).unwrap(), &[], now).err()
+        };
+        assert_eq!(verify(&known, "localhost", 2040), None);
+        assert!(verify(&stranger, "localhost", 2040).is_some_and(|error| is_of_a_ca(&error)), "another key");
+        assert!(verify(&known, "localhost", 2041).is_some_and(|error| is_over_dates(&error)));
+        assert!(verify(&known, "example.com", 2040).is_some(), "another name");
     }
 }
