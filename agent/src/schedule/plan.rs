@@ -17,10 +17,13 @@ const MINUTE: u64 = 60 * SECOND;
 /// The clocks are looked at this often at least.
 const LONGEST_SLEEP: u64 = 40 * SECOND;
 
-/// What a whole fleet may see at once is spread over this time: what is in doubt after a clock step, what is overdue after
-/// a suspend, and what no longer matches after a reload. Short enough for the person who changed a configuration and
-/// watches; with the sleep in which a step happened it makes less than the minute that is promised.
-const SPREAD: u64 = 15 * SECOND;
+/// What is in doubt after a clock step, and what is overdue after a suspend, is spread over this time: a fleet may
+/// see either at once. With the sleep in which it happened it makes less than the minute that is promised.
+const SPREAD_AFTER_STEP: u64 = 15 * SECOND;
+
+/// A reload is spread over this time: short enough for the person who changed a configuration and watches; long
+/// enough that a fleet makes no more than twice the requests per second that it makes when it boots within a minute.
+const SPREAD_AFTER_RELOAD: u64 = 30 * SECOND;
 
 /// A clock that keeps jumping leads to one round of refreshes in this time, after a few that come at once: a resume
 /// may well set the clock twice.
@@ -202,11 +205,11 @@ impl Plan {
     /// Replaces the profiles by those of a configuration that was loaded again, between two batches; their indices
     /// are their places in `profiles`.
     ///
-    /// What matches keeps its due time, unless other settings have moved it. What does not match is due within a quarter of a
-    /// minute, one instant for the host; so is what was refused or misconfigured, because a reload is how somebody says that it was mended.
+    /// What matches keeps its due time, unless other settings have moved it. What does not match is due within half a minute, one instant for the
+    /// host; so is what was refused or misconfigured, because a reload is how somebody says that it was mended.
     pub fn reload(&mut self, profiles: impl IntoIterator<Item = Carried>, now: &Now) {
         let at = self.observe(now);
-        let soon = self.soon(&at);
+        let soon = self.soon(&at, SPREAD_AFTER_RELOAD);
         let before = std::mem::take(&mut self.slots);
         let carry = |carried: Carried| {
             let standing = carried.before.and_then(|index| before.get(index.0));
@@ -242,13 +245,13 @@ impl Plan {
         match passage {
             Passage::Ordinary => {}
             Passage::Suspended => {
-                let soon = self.soon(&at);
+                let soon = self.soon(&at, SPREAD_AFTER_STEP);
                 self.slots.iter_mut().for_each(|slot| slot.postpone(soon, &at));
             }
             // Which of the two readings was right cannot be known here, and neither can the true time until a
             // service has answered: credentials that are counted by the wrong one may end at any time.
             Passage::Stepped => {
-                let soon = self.soon(&at);
+                let soon = self.soon(&at, SPREAD_AFTER_STEP);
                 if self.step_round <= at.boot {
                     let at_once = BETWEEN_STEPS.saturating_mul(STEPS_AT_ONCE.saturating_sub(1));
                     self.step_round = soon.max(self.steps_last_until.saturating_sub(at_once));
@@ -263,9 +266,9 @@ impl Plan {
         at
     }
 
-    /// An instant within [`SPREAD`], another one for each host and event.
-    fn soon(&self, at: &Moment) -> u64 {
-        at.boot.saturating_add(self.jitter.up_to(SPREAD))
+    /// An instant within `spread`, another one for each host and event.
+    fn soon(&self, at: &Moment, spread: u64) -> u64 {
+        at.boot.saturating_add(self.jitter.up_to(spread))
     }
 
     /// Milliseconds until the clocks are looked at again: sleeps of like length up to the next due time, not long ones and

@@ -31,8 +31,8 @@ const NAME: &str = "instancecrossaccount";
 /// What is waited for a moment only, on a machine that is busy.
 pub(crate) const SOON: Duration = Duration::from_secs(15);
 
-/// Within it a reload has had its effect, a quarter of a minute of spreading included.
-const RELOADED: Duration = Duration::from_secs(30);
+/// Within it a reload has had its effect, half a minute of spreading included.
+const RELOADED: Duration = Duration::from_secs(50);
 
 /// The end of the daemon, promised within 200 ms on a host that does nothing else.
 const END: Duration = Duration::from_secs(1);

@@ -13,8 +13,8 @@ use crate::daemon::{Daemon, let_pass, wait_until};
 use crate::observe::{INSTANCE, instant};
 use crate::support::{INSTANCE_CROSS_ACCOUNT, World};
 
-/// Within it a reload has had its effect, a quarter of a minute of spreading included.
-const RELOADED: Duration = Duration::from_secs(30);
+/// Within it a reload has had its effect, half a minute of spreading included.
+const RELOADED: Duration = Duration::from_secs(50);
 
 /// A world whose role has been refused three times in a row.
 fn refused(config: &str) -> World {

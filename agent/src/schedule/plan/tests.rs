@@ -247,7 +247,7 @@ fn a_reload_hastens_what_does_not_match_and_nothing_else() {
     let (mut batch, after) = run(&mut plan, &mut clocks, 60).unwrap();
     batch.sort_unstable();
     assert_eq!(batch, [1, 2]);
-    assert!(after <= 16);
+    assert!(after <= 31);
     let used = after;
     assert_eq!(run(&mut plan, &mut clocks, 9000), Some((vec![4], 500 - used)));
     assert_eq!(run(&mut plan, &mut clocks, 9000), Some((vec![3], 400)));
@@ -267,7 +267,7 @@ fn a_reload_moves_what_is_due_at_another_time_by_new_settings() {
     plan.reload(dues.into_iter().enumerate().map(carried).collect::<Vec<_>>(), &clocks.0);
     let (batch, soon) = run(&mut plan, &mut clocks, 9000).unwrap();
     assert_eq!(batch, [2], "overdue by the new settings");
-    assert!(soon <= 16);
+    assert!(soon <= 31);
     let after = 200 - soon;
     assert_eq!(run(&mut plan, &mut clocks, 9000), Some((vec![0], after)));
     assert_eq!(run(&mut plan, &mut clocks, 9000), Some((vec![3], 4700)));
@@ -288,7 +288,7 @@ fn what_is_in_doubt_stays_so_whatever_a_reload_says_of_its_due_time() {
 
 #[test]
 fn a_reload_a_step_or_a_resume_of_a_whole_fleet_is_spread() {
-    let mut seconds = [[0; 16]; 3];
+    let mut seconds = [[0; 31]; 3];
     for host in 0..6000 {
         for (event, counts) in seconds.iter_mut().enumerate() {
             let mut clocks = Clocks::new();
@@ -305,7 +305,8 @@ fn a_reload_a_step_or_a_resume_of_a_whole_fleet_is_spread() {
             counts[usize::try_from(wait.as_secs()).unwrap()] += 1;
         }
     }
-    for event in &seconds {
+    assert!(seconds[0].iter().all(|count| *count <= 280), "200 in the mean: {seconds:?}");
+    for event in &seconds[1..] {
         assert!(event.iter().all(|count| *count <= 500), "400 in the mean: {seconds:?}");
     }
 }
